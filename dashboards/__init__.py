@@ -1,0 +1,1 @@
+"""Grafana dashboards and Prometheus rules. Holds no Python that the product imports."""

@@ -1,0 +1,1 @@
+"""The dashboard's rows, one per file, from the fleet down to the records."""

@@ -1,0 +1,288 @@
+"""The wiring: what is built, in which order, and how it all ends.
+
+Which question: which object holds which? The only place, with the command line, that builds objects. The rule: what
+was started last is stopped first, and every stop has a bound.
+
+On the way out: no new requests, calls in flight end, streams end, probes end, servers' sessions and children end,
+records are written, the database closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from gateway import __version__
+from gateway.access import is_loopback
+from gateway.calls import Calls
+from gateway.catalog_memory import CatalogMemory
+from gateway.clock import Clock
+from gateway.config import Configuration
+from gateway.control import Control, Gauges, Surroundings
+from gateway.evidence import Evidence, recent_calls
+from gateway.fleet import Fleet
+from gateway.http.door import Doors
+from gateway.http.operations import Operations
+from gateway.http.readiness import (
+    DatabaseCheck,
+    Readiness,
+    configuration_check,
+    draining_check,
+    records_check,
+)
+from gateway.keyfile import load_or_make
+from gateway.metrics import CallMetrics, ConnectionMetrics, Exposition, FleetMetrics, LoopLag
+from gateway.pipeline import Pipeline
+from gateway.protocol.versions import Era
+from gateway.redact import Redactor, Unredacted
+from gateway.routing import Server
+from gateway.sealing import KEY_BYTES, Sealer
+from gateway.sessions import Sessions
+from gateway.upstream.http import client_session
+from gateway.upstream.server import Upstream
+from gateway.upstream.values import Terms
+from health.board import Board
+from health.metrics import HealthMetrics
+from health.monitor import Monitor, Traffic
+from health.scheduler import Scheduler
+from storage import migrate
+from storage.database import Database
+from storage.metrics import StorageMetrics
+from storage.orphans import close_orphans
+from storage.tasks import Tasks
+from storage.writer import Writer
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 5.0
+STOP_SECONDS = 10.0
+"""How long the writer may take to write what is left at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A running gateway, as its command and its tests see it. `urls` are where it listens, `/mcp` first."""
+
+    urls: tuple[str, ...]
+    control: Control
+    board: Board
+    database: Database
+    writer: Writer
+
+
+@asynccontextmanager
+async def running(
+    configuration: Configuration, surroundings: Surroundings, sealing_keys: Path
+) -> AsyncIterator[Gateway]:
+    """A gateway that serves `configuration` until the context ends, and then drains.
+
+    Raises `ConfigErrors`, `StorageError`, `GatewayError` and `OSError` before it serves.
+    """
+    async with AsyncExitStack() as stack:
+        db = Database(configuration.database)
+        stack.push_async_callback(db.close)
+        await _prepare(db)
+        gateway = _Builder(configuration, surroundings, db, stack)
+        yield await gateway.build(sealing_keys)
+
+
+class _Builder:
+    """Builds one gateway on a stack of endings."""
+
+    def __init__(
+        self, configuration: Configuration, surroundings: Surroundings, db: Database, stack: AsyncExitStack
+    ) -> None:
+        self._configuration = configuration
+        self._surroundings = surroundings
+        self._db = db
+        self._stack = stack
+        self._clock = Clock()
+        self._registry = CollectorRegistry()
+        self._gauges = Gauges(
+            CallMetrics(self._registry), ConnectionMetrics(self._registry), FleetMetrics(self._registry, __version__)
+        )
+        self._tasks = Tasks("gateway")
+
+    async def build(self, sealing_keys: Path) -> Gateway:
+        configuration, clock = self._configuration, self._clock
+        self._stack.push_async_callback(self._tasks.close)
+        writer = await self._writer()
+        board, scheduler, control = self._control()
+        fleet = await self._fleet(control)
+        scheduler.start()
+        self._stack.push_async_callback(scheduler.close)
+        await control.start(fleet, configuration)
+
+        evidence = Evidence(board, scheduler, self._gauges.calls, clock)
+        calls = Calls(writer, evidence, evidence, clock)
+        sessions = self._sessions(load_or_make(sealing_keys, clock.entropy(KEY_BYTES)))
+        pipeline = Pipeline(control, sessions, calls, self._gauges.calls)
+        runner = await self._serve(pipeline, control, board, writer)
+        self._stack.push_async_callback(_drain, pipeline, sessions, calls, runner, control)
+        self._background(control, sessions, fleet)
+        return Gateway(_urls(runner), control, board, self._db, writer)
+
+    async def _writer(self) -> Writer:
+        metrics = StorageMetrics(self._registry)
+        metrics.watch_pool(self._db)
+        writer = Writer(
+            self._db,
+            self._configuration.recording,
+            redact=Redactor() if self._configuration.recording.redact else Unredacted(),
+            metrics=metrics,
+        )
+        await close_orphans(self._db, spared=writer.journal_id)
+        self._tasks.spawn(writer.run(), "writer")
+        self._stack.push_async_callback(writer.close, STOP_SECONDS)
+        return writer
+
+    def _control(self) -> tuple[Board, Scheduler, Control]:
+        board = Board()
+        monitor = Monitor(
+            self._db,
+            board,
+            HealthMetrics(self._registry),
+            traffic=Traffic(self._gauges.calls.in_flight, partial(recent_calls, self._db)),
+            clock=self._clock.wall_us,
+            replica_id=self._clock.entropy(16).hex(),
+        )
+        scheduler = Scheduler(monitor)
+        control = Control(self._db, monitor, scheduler, self._surroundings, self._gauges, self._clock.now)
+        monitor.listen(control.observed)
+        return board, scheduler, control
+
+    async def _fleet(self, control: Control) -> Fleet:
+        http = client_session()
+        self._stack.push_async_callback(http.close)
+
+        def build(server: Server, known: Era | None) -> Upstream:
+            terms = Terms.of(server.slug, server.spec, control.configuration)
+            events = self._gauges.connections.server(server.slug)
+            return Upstream(terms, http, known_era=known, events=events)
+
+        fleet = Fleet(build, CatalogMemory(self._db), self._tasks, control, self._clock)
+        self._stack.push_async_callback(fleet.close, 0.0)
+        return fleet
+
+    def _sessions(self, keys: tuple[bytes, ...]) -> Sessions:
+        metrics = self._gauges.connections
+        sessions = Sessions(
+            Sealer(keys, "session"),
+            self._exchanges(),
+            now=self._clock.now,
+            entropy=self._clock.entropy,
+            on_dropped=lambda frames: metrics.frames_dropped("no_reader", frames),
+            on_opened=metrics.client_session_opened,
+            most=self._configuration.limits.sessions,
+        )
+        metrics.client_sessions(lambda: len(sessions))
+        return sessions
+
+    def _exchanges(self) -> Tasks:
+        """Legacy exchanges, which may outlive their requests, end before the servers that they talk to."""
+        tasks = Tasks("exchanges")
+        self._stack.push_async_callback(tasks.close)
+        return tasks
+
+    async def _serve(self, pipeline: Pipeline, control: Control, board: Board, writer: Writer) -> web.AppRunner:
+        configuration = self._configuration
+        doors = Doors(
+            pipeline,
+            self._tasks,
+            self._gauges.calls,
+            self._gauges.connections,
+            limits=configuration.limits,
+            frontier=lambda: control.live.frontier,
+        )
+        operations = Operations(
+            _readiness(self._db, pipeline, control, writer), board.census, Exposition(self._registry)
+        )
+        main, apart = web.Application(client_max_size=0), web.Application()
+        main.add_routes([*doors.routes(), *operations.routes()])
+        metrics_app = apart if configuration.metrics.listen is not None else main
+        if metrics_app is apart or is_loopback(configuration.listen.host):
+            metrics_app.add_routes(operations.metrics_routes())
+        runner = await self._runner(main, configuration.listen.host, configuration.listen.port)
+        if configuration.metrics.listen is not None:
+            host, _, port = configuration.metrics.listen.rpartition(":")
+            await self._runner(apart, host.strip("[]"), int(port))
+        return runner
+
+    async def _runner(self, app: web.Application, host: str, port: int) -> web.AppRunner:
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            auto_decompress=False,
+            max_line_size=self._configuration.limits.header_bytes,
+            max_field_size=self._configuration.limits.header_bytes,
+            shutdown_timeout=STOP_SECONDS,
+        )
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, host, port, reuse_address=True).start()
+        return runner
+
+    def _background(self, control: Control, sessions: Sessions, fleet: Fleet) -> None:
+        """What goes on by itself ends first, so that nothing is started any more while the rest ends."""
+        lifecycle, tasks = self._configuration.lifecycle, Tasks("background")
+        self._stack.push_async_callback(tasks.close)
+        tasks.spawn(control.watch(lifecycle.reload_interval), "watching the configuration")
+        tasks.spawn(_sweep(sessions, fleet, lifecycle.session_idle), "sweeping")
+        tasks.spawn(LoopLag(self._registry).run(), "loop lag")
+
+
+async def _prepare(db: Database) -> None:
+    """The embedded database is ours to migrate; a server's schema is changed by its own command alone."""
+    if db.dialect == "sqlite":
+        await migrate.upgrade(db)
+    else:
+        await migrate.require_current(db)
+
+
+async def _sweep(sessions: Sessions, fleet: Fleet, idle: float) -> None:
+    """Free what nobody used for its idle time; for ever."""
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        for session in sessions.sweep(idle):
+            await fleet.end_session(session.facts.sid)
+        await fleet.sweep(time.monotonic())
+
+
+async def _drain(pipeline: Pipeline, sessions: Sessions, calls: Calls, runner: web.AppRunner, control: Control) -> None:
+    """Take no more requests, and let those under way end."""
+    pipeline.drain()
+    for site in tuple(runner.sites):
+        await site.stop()
+    sessions.end_streams()
+    if calls:
+        log.info("waiting for %d calls in flight", len(calls))
+    await calls.drain(control.configuration.lifecycle.grace)
+
+
+def _readiness(db: Database, pipeline: Pipeline, control: Control, writer: Writer) -> Readiness:
+    return Readiness(
+        {
+            "database": DatabaseCheck(lambda: migrate.require_current(db)),
+            "configuration": configuration_check(lambda: control.problem),
+            "records": records_check(lambda: writer.is_full),
+            "draining": draining_check(lambda: pipeline.draining),
+        }
+    )
+
+
+def _urls(runner: web.AppRunner) -> tuple[str, ...]:
+    return tuple(f"http://{_authority(*address[:2])}/mcp" for address in runner.addresses)
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

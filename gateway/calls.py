@@ -1,0 +1,265 @@
+"""The life of a forwarded call: open the record, exchange, relay, close the record, answer.
+
+Which question: what happens between a call's route and its end? Touches the server, the recorder and the client's
+sink through their seams. The rule: the record is closed exactly once, before the client is answered, and whatever
+stops the call says so in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway import endings
+from gateway.clock import Clock
+from gateway.endings import Ending
+from gateway.errors import GatewayError, Kind
+from gateway.frames import frame_for
+from gateway.protocol.jsonrpc import Message, MessageKind
+from gateway.protocol.params import claim_of, client_names, trace_id_of
+from gateway.protocol.versions import Era
+from gateway.request import Request
+from gateway.routing import Route, Server
+from gateway.sink import Sink
+from gateway.upstream.values import Forward, Relay
+from storage.errors import RecordsFull
+from storage.records import Finished, Recorder, Started, call_uid
+
+
+class Forwarder(Protocol):
+    """The way to one server; `gateway.upstream.server.Upstream` is the real one."""
+
+    @property
+    def era(self) -> Era | None: ...
+
+    def forward(self, call: Forward) -> AbstractAsyncContextManager[Relay]: ...
+
+
+class Gatekeeper(Protocol):
+    """Who knows which servers cannot be called now."""
+
+    def refusal(self, server: Server) -> GatewayError | None:
+        """Why `server` gets no calls, in words that a model can act on; None when it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """A finished call, for those who count. Times in microseconds; `sent` says that the server may have seen it."""
+
+    server: Server
+    method: str
+    tool: str
+    client_era: Era
+    server_era: Era | None
+    ending: Ending
+    total_us: int
+    upstream_us: int
+    sent: bool
+
+
+class Witness(Protocol):
+    """Who hears of calls: metrics, and health as evidence. Neither verb raises."""
+
+    def call_started(self, server: Server) -> None: ...
+
+    def call_finished(self, facts: CallFacts) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """Stands for the relay of a call that never reached its server."""
+
+    era: Era | None = None
+    attempts: int = 0
+    upstream_us: int = 0
+
+
+class Calls:
+    """Runs calls, and knows which are running."""
+
+    def __init__(self, recorder: Recorder, gatekeeper: Gatekeeper, witness: Witness, clock: Clock) -> None:
+        self._recorder = recorder
+        self._gatekeeper = gatekeeper
+        self._witness = witness
+        self._clock = clock
+        self._running: set[asyncio.Task[object]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    async def run(self, request: Request, route: Route, upstream: Forwarder, sink: Sink) -> None:
+        """Forward `request` along `route` and answer its client. Raises RECORDS_FULL before anything was sent, and
+        `CancelledError` when the client has gone.
+        """
+        call = _Call(request, route, upstream, self._clock)
+        self._open(call)
+        ending: Ending | None = None
+        task = self._enter()
+        try:
+            ending = await self._exchange(call, sink)
+        except asyncio.CancelledError as stop:
+            kind = _kind_of(stop, request)
+            ending = endings.of_cancellation(request, kind)
+            if not stop.args:
+                raise  # the client's connection is gone; nobody is left to answer
+            _uncancel()
+        finally:
+            self._leave(task)
+            self._close(call, ending or endings.of_failure(request, GatewayError(Kind.INTERNAL, "internal error")))
+        await sink.finish(ending.answer)
+
+    async def drain(self, grace: float) -> None:
+        """Let running calls end for `grace` seconds, then stop the rest and wait until their records are closed."""
+        for patience, stop in ((grace, False), (5.0, True)):
+            if stop:
+                for task in tuple(self._running):
+                    task.cancel(Kind.DRAINING)
+            try:
+                async with asyncio.timeout(patience):
+                    await self._idle.wait()
+            except TimeoutError:
+                continue
+
+    async def _exchange(self, call: _Call, sink: Sink) -> Ending:
+        if (refusal := self._gatekeeper.refusal(call.route.server)) is not None:
+            return endings.of_failure(call.request, refusal)
+        try:
+            async with call.upstream.forward(call.forward()) as relay:
+                call.relay = relay
+                async for message in relay:
+                    if message.kind in (MessageKind.RESULT, MessageKind.ERROR):
+                        return endings.of_response(call.request, message, relay.era)
+                    await self._pass_on(call, message, relay, sink)
+            raise GatewayError(Kind.SERVER_CLOSED, "the server ended without an answer", reason="stream_ended")
+        except GatewayError as failure:
+            return endings.of_failure(call.request, failure)
+
+    async def _pass_on(self, call: _Call, message: Message, relay: Relay, sink: Sink) -> None:
+        if (frame := frame_for(call.request, message, relay.progress_token)) is not None:
+            await sink.send(frame)
+
+    def _open(self, call: _Call) -> None:
+        try:
+            self._recorder.started(call.started())
+        except RecordsFull as full:
+            raise GatewayError(Kind.RECORDS_FULL, f"{full}; no call is taken that could not be recorded") from full
+        self._witness.call_started(call.route.server)
+
+    def _close(self, call: _Call, ending: Ending) -> None:
+        facts = call.facts(ending)
+        self._recorder.finished(call.finished(facts))
+        self._witness.call_finished(facts)
+
+    def _enter(self) -> asyncio.Task[object]:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a call runs in a task")
+        self._running.add(task)
+        self._idle.clear()
+        return task
+
+    def _leave(self, task: asyncio.Task[object]) -> None:
+        self._running.discard(task)
+        if not self._running:
+            self._idle.set()
+
+
+class _Call:
+    """One call under way: what its record needs to know at both ends."""
+
+    def __init__(self, request: Request, route: Route, upstream: Forwarder, clock: Clock) -> None:
+        self.request = request
+        self.route = route
+        self.upstream = upstream
+        self.relay: Relay | _Silence = _Silence()
+        self._clock = clock
+        self._begun_us = clock.steady_us()
+        started_us = clock.wall_us()
+        self._started_us = started_us
+        self._uid = call_uid(started_us, clock.entropy(10))
+
+    def forward(self) -> Forward:
+        request, allowed = self.request, self.route.server.spec.forward_headers
+        return Forward(
+            method=request.method,
+            target=self.route.tool,
+            params=request.params.named(self.route.tool),
+            meta=request.params.meta,
+            client=request.client,
+            scope=request.scope,
+            headers=_allowed(request.headers, allowed) if allowed else {},
+        )
+
+    def started(self) -> Started:
+        request, route = self.request, self.route
+        name, version = client_names(request.client.info)
+        return Started(
+            call_uid=self._uid,
+            started_us=self._started_us,
+            server_id=route.server.id,
+            slug=route.server.slug,
+            method=request.method,
+            target=route.tool,
+            caller=request.caller,
+            client_name=name,
+            client_version=version,
+            client_era=request.era.value,
+            server_era=None if self.upstream.era is None else self.upstream.era.value,
+            claim=claim_of(request.params.meta, request.headers),
+            auto_session=request.sid,
+            operation_uid=self._uid,
+            trace_id=trace_id_of(request.params.meta, request.headers),
+            request=request.params.recorded(route.tool),
+        )
+
+    def facts(self, ending: Ending) -> CallFacts:
+        return CallFacts(
+            server=self.route.server,
+            method=self.request.method,
+            tool=self.route.tool,
+            client_era=self.request.era,
+            server_era=self.relay.era or self.upstream.era,
+            ending=ending,
+            total_us=self._clock.steady_us() - self._begun_us,
+            upstream_us=self.relay.upstream_us,
+            sent=self.relay.attempts > 0,
+        )
+
+    def finished(self, facts: CallFacts) -> Finished:
+        ending = facts.ending
+        return Finished(
+            call_uid=self._uid,
+            finished_us=self._started_us + facts.total_us,
+            outcome=ending.outcome,
+            reason=ending.reason,
+            error_message=ending.error,
+            server_era=None if facts.server_era is None else facts.server_era.value,
+            total_us=facts.total_us,
+            upstream_us=facts.upstream_us,
+            attempts=self.relay.attempts,
+            response=None if ending.payload is None else bytes(ending.payload),
+        )
+
+
+def _kind_of(stop: asyncio.CancelledError, request: Request) -> Kind:
+    """Who stopped the call: a kind given to `Task.cancel`, or a client that hung up. Only a modern disconnect is a
+    cancellation; a legacy client that hangs up without a session merely stopped reading.
+    """
+    if stop.args and isinstance(stop.args[0], Kind):
+        return stop.args[0]
+    return Kind.CANCELLED if request.era is Era.MODERN else Kind.ABANDONED
+
+
+def _uncancel() -> None:
+    """Take back a cancellation that we answer ourselves, so that the answer can still be written."""
+    if (task := asyncio.current_task()) is not None:
+        task.uncancel()
+
+
+def _allowed(headers: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    return {name: headers[name] for name in names if name in headers}

@@ -1,0 +1,150 @@
+"""`mcp-gateway serve`: run the gateway until it is told to stop.
+
+Which question: how does the gateway start, say what it is, and stop? Touches signals and stdout. The rule: SIGINT and
+SIGTERM drain, a second one stops at once, SIGHUP reloads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import prometheus_client
+import uvloop
+
+from gateway import __version__
+from gateway.app import Gateway, running
+from gateway.cli.common import Flags, add_config_argument, configuration, environment, read_file
+from gateway.cli.invocation import program
+from gateway.config import Configuration
+from gateway.control import Control, Surroundings
+from gateway.logs import configure
+from gateway.redact import Redactor
+from gateway.routing import AGGREGATE, RoutingTable
+from storage.dialects import address_of
+from storage.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+FIRST_LISTS_SECONDS = 5.0
+"""How long the banner waits for the servers to be listed."""
+
+EXAMPLE = ("time__get_current_time", """'{"timezone":"Asia/Shanghai"}'""")
+
+
+def add_parser(subparsers: Any) -> None:
+    parser = subparsers.add_parser(
+        "serve",
+        help="run the gateway",
+        description="Run the gateway. Ctrl-C drains and stops; SIGHUP and a changed file reload the configuration.",
+        epilog="example: mcp-gateway serve --config config.yaml --port 9000",
+    )
+    add_config_argument(parser)
+    parser.add_argument("--host", help="bind this address instead of listen.host")
+    parser.add_argument("--port", help="bind this port instead of listen.port; 0 lets the system choose")
+    parser.set_defaults(handler=handle)
+
+
+def handle(arguments: argparse.Namespace) -> int:
+    """Serve until a signal. Returns 0 after a drain."""
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # series nobody reads: one more per labelled counter and histogram
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_awaited(_serve(arguments)))
+
+
+async def _awaited(end: Awaitable[int]) -> int:
+    return await end
+
+
+async def _serve(arguments: argparse.Namespace) -> int:
+    given: dict[str, str | None] = {"host": arguments.host, "port": arguments.port}
+    flags: Flags = {("listen", key): value for key, value in given.items() if value is not None}
+    load = partial(configuration, arguments.config, flags)
+    config = load()
+    configure(config.logging, Redactor().redact_text)
+    for warning in config.warnings:
+        log.warning("%s", warning)
+    path = Path(arguments.config)
+    surroundings = Surroundings(path, load, environment(arguments.config), read_file)
+    signals = Tasks("signals")
+    stop = _stop_on_signals()
+    async with running(config, surroundings, sealing_keys_of(config, path)) as gateway:
+        _reload_on_hangup(gateway.control, signals)
+        print(await banner(gateway), flush=True)
+        await stop.wait()
+        log.info("stopping: no new requests; calls in flight get %g s", config.lifecycle.grace)
+    await signals.close()
+    return 0
+
+
+async def banner(gateway: Gateway) -> str:
+    """What a newcomer reads: where it listens, what is registered, what to type next."""
+    await gateway.control.settle(AGGREGATE, FIRST_LISTS_SECONDS)
+    url, table = gateway.urls[0], gateway.control.live.table
+    root = url.removesuffix("/mcp")
+    return f"""
+mcp-gateway {__version__} is listening on {url}
+
+{_servers(table)}
+
+In another shell:
+  {program()} servers
+  {program()} call {" --input ".join(_example(table))}
+  {program()} calls
+
+Status: {root}/readyz   Metrics: {root}/metrics   Stop: Ctrl-C
+"""
+
+
+def sealing_keys_of(config: Configuration, path: Path) -> Path:
+    """Where the sealing keys live: beside an embedded database, else beside the configuration."""
+    address = address_of(config.database.url)
+    file = address.url.database
+    if address.dialect == "sqlite" and file and file != ":memory:":
+        return Path(f"{file}.sealing-keys")
+    return path.with_name("mcp-gateway.sealing-keys")
+
+
+def _servers(table: RoutingTable) -> str:
+    if not table.servers:
+        return "No server is registered yet: add one under `servers:` in the configuration."
+    lines = [f"  {slug:<24} {_offer(table, slug):<12} /servers/{slug}/mcp" for slug in table.servers]
+    return "\n".join(["Registered servers:", *lines])
+
+
+def _offer(table: RoutingTable, slug: str) -> str:
+    endpoint = table.endpoint(slug)
+    return f"{len(endpoint.tools)} tools" if endpoint.complete else "not reached"
+
+
+def _example(table: RoutingTable) -> tuple[str, str]:
+    routes = table.endpoint(AGGREGATE).routes
+    if EXAMPLE[0] in routes or not routes:
+        return EXAMPLE
+    return next(iter(routes)), "'{}'"
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """Set by the first SIGINT or SIGTERM; the next one ends the process as it would without us."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def on_signal(number: int) -> None:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number)
+    return stop
+
+
+def _reload_on_hangup(control: Control, tasks: Tasks) -> None:
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGHUP, lambda: tasks.spawn(control.reload(), "reload on SIGHUP")
+    )

@@ -1,0 +1,247 @@
+"""The control path: from a configuration to the live value that requests read.
+
+    config.yaml ─parse→ configuration ─plan→ changes ─apply→ registry ─load→ servers ─fleet→ table ─swap→ pipeline
+
+Which question: what is in force now, and how does it change? Touches the registry, the fleet, the monitor and the
+schedule. The rule: start-up, a changed file, SIGHUP and another replica's change all take this road; whatever fails
+on it leaves everything as it was, is counted, and is told on `/readyz`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from gateway.access import KeyRing, frontier
+from gateway.catalog import Catalog
+from gateway.config import ConfigErrors, Configuration, ReadFile, resolve
+from gateway.fleet import Fleet
+from gateway.metrics import CallMetrics, ConnectionMetrics, FleetMetrics
+from gateway.pipeline import Live
+from gateway.registry import plan
+from gateway.routing import Server, table
+from gateway.settings import Config, ServerSpec
+from health.monitor import Monitor
+from health.plan import Plan
+from health.probe import Observation
+from health.scheduler import Scheduler
+from storage import registry, users
+from storage.database import Database
+from storage.errors import StorageError
+from storage.records import Caller
+from storage.registration import ServerRow
+
+log = logging.getLogger(__name__)
+
+LOCAL_USER = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where a configuration comes from: `load` reads and parses `path`; `env` and `read_file` fill in secrets."""
+
+    path: Path
+    load: Callable[[], Configuration]
+    env: Mapping[str, str]
+    read_file: ReadFile
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """The metrics that the control path keeps."""
+
+    calls: CallMetrics
+    connections: ConnectionMetrics
+    fleet: FleetMetrics
+
+
+class Control:
+    """Keeps the live value in step with the configuration file and the registry."""
+
+    def __init__(
+        self,
+        db: Database,
+        monitor: Monitor,
+        scheduler: Scheduler,
+        surroundings: Surroundings,
+        gauges: Gauges,
+        now: Callable[[], float],
+    ) -> None:
+        self._db = db
+        self._monitor = monitor
+        self._scheduler = scheduler
+        self._from = surroundings
+        self._gauges = gauges
+        self._now = now
+        self._fleet: Fleet
+        self._changing = asyncio.Lock()
+        self._generation = 0
+        self._seen: tuple[int, ...] = ()
+        self._keys = KeyRing({})
+        self._configuration: Configuration
+        self.problem: str | None = None
+        self.live = Live(table(()), {}, self._keys, frontier("127.0.0.1", (), ()))
+
+    @property
+    def configuration(self) -> Configuration:
+        """What is in force."""
+        return self._configuration
+
+    async def start(self, fleet: Fleet, configuration: Configuration) -> None:
+        """Put the first configuration into force. Raises `ConfigErrors` and `StorageError`."""
+        self._fleet = fleet
+        self._seen = _signature(self._from.path)
+        await self._enact(configuration)
+        self._gauges.fleet.loaded(self._now())
+
+    async def reload(self) -> None:
+        """Read the file again and put it into force; a file with mistakes changes nothing."""
+        async with self._changing:
+            try:
+                await self._enact(self._from.load())
+            except (ConfigErrors, StorageError, OSError) as error:
+                self._refused(error)
+            else:
+                self.problem = None
+                self._gauges.fleet.loaded(self._now())
+                log.info("configuration reloaded: %d servers", len(self.live.table.servers))
+
+    async def watch(self, interval: float) -> None:
+        """Reload whenever the file changes, and load the registry whenever somebody else changed it; for ever."""
+        while True:
+            await asyncio.sleep(interval)
+            if (signature := _signature(self._from.path)) not in ((), self._seen):
+                self._seen = signature
+                await self.reload()
+            await self._follow_registry()
+
+    def observed(self, server_id: int, observation: Observation) -> None:
+        """A probe ended; the fleet may want to list the server again."""
+        self._fleet.observed(server_id, observation)
+
+    async def settle(self, endpoint: str, seconds: float) -> None:
+        await self._fleet.settle(endpoint, seconds)
+
+    async def end_session(self, sid: str) -> None:
+        await self._fleet.end_session(sid)
+
+    def table_changed(self) -> None:
+        """The fleet has another table: show it to requests."""
+        listen = self._configuration.listen
+        self.live = Live(
+            self._fleet.table,
+            self._fleet.upstreams,
+            self._keys,
+            frontier(listen.host, listen.hosts, listen.origins),
+            self._configuration.limits.depth,
+        )
+
+    def catalog_changed(self, server: Server, catalog: Catalog) -> None:
+        """A server was listed: describe it in the metrics."""
+        transport = "stdio" if server.spec.command is not None else "http"
+        self._gauges.fleet.described(
+            server.slug, transport=transport, era=catalog.era.value, protocol_version=catalog.protocol_version
+        )
+        self._gauges.fleet.tools(server.slug, len(catalog.tools))
+        self._gauges.calls.tools(server.slug, {tool.name for tool in catalog.tools})
+
+    def server_removed(self, server: Server) -> None:
+        """A server left: its series go with it."""
+        self._gauges.fleet.forget(server.slug)
+        self._gauges.calls.forget(server.slug)
+        self._gauges.connections.forget(server.slug)
+
+    async def _enact(self, configuration: Configuration) -> None:
+        callers = await self._callers(configuration)
+        await registry.apply(self._db, partial(plan, configuration))
+        self._configuration, self._keys = configuration, callers
+        await self._load()
+
+    async def _load(self) -> None:
+        """The registry's servers become the fleet."""
+        self._generation = await registry.generation(self._db)
+        await self._fleet.restore()
+        servers = self._servers(await registry.load(self._db))
+        self._fleet.set(servers, retire_after=self._configuration.lifecycle.grace)
+        plans = [self._plan(server) for server in servers]
+        await self._monitor.watch(plans)
+        self._scheduler.set(plans)
+
+    async def _follow_registry(self) -> None:
+        try:
+            if await registry.generation(self._db) != self._generation:
+                async with self._changing:
+                    await self._load()
+        except StorageError as error:
+            log.debug("the registry could not be asked: %s", error)
+
+    async def _callers(self, configuration: Configuration) -> KeyRing:
+        keys = configuration.auth.keys
+        ids = await users.ensure_users(self._db, sorted({LOCAL_USER, *(key.user for key in keys)}))
+        if not keys:
+            return KeyRing({}, Caller(user_id=ids[LOCAL_USER], user=LOCAL_USER))
+        return KeyRing({key.sha256: Caller(user_id=ids[key.user], user=key.user, key=key.name) for key in keys})
+
+    def _servers(self, rows: Sequence[ServerRow]) -> list[Server]:
+        found = []
+        for row in rows:
+            if row.enabled and row.slug is not None and row.spec is not None:
+                try:
+                    found.append(self._server(row, row.slug, row.spec))
+                except ConfigErrors as errors:
+                    log.error("server %s is left out: %s", row.slug, errors)
+        return found
+
+    def _server(self, row: ServerRow, slug: str, spec: Mapping[str, object]) -> Server:
+        resolved = resolve(
+            spec,
+            source=f"registry, server {slug}",
+            env=self._from.env,
+            read_file=self._from.read_file,
+            common=Config(**dict(self._common())),
+        )
+        named = resolved.model_copy(update={"name": row.name, "slug": slug, "maintenance": row.maintenance})
+        return Server(row.id, slug, named, _revision(named, self._configuration))
+
+    def _common(self) -> dict[str, object]:
+        return {"timeouts": self._configuration.timeouts, "health": self._configuration.health}
+
+    def _plan(self, server: Server) -> Plan:
+        return Plan(
+            server_id=server.id,
+            slug=server.slug,
+            revision=server.revision,
+            settings=server.spec.health or self._configuration.health,
+            probe=self._fleet.upstreams[server.id].probe,
+            maintenance=server.spec.maintenance,
+            concurrency=server.spec.concurrency,
+        )
+
+    def _refused(self, error: Exception) -> None:
+        self.problem = str(error).partition("\n")[0]
+        self._gauges.fleet.load_refused()
+        log.error("the configuration stays as it was: %s", error)
+
+
+def _revision(spec: ServerSpec, configuration: Configuration) -> bytes:
+    """Changes with whatever a server's sessions and children depend on, secrets and common settings included."""
+    hasher = hashlib.sha256(spec.model_dump_json(exclude={"description", "maintenance", "enabled", "health"}).encode())
+    for section in (configuration.timeouts, configuration.limits, configuration.lifecycle):
+        hasher.update(section.model_dump_json().encode())
+    hasher.update(str((spec.health or configuration.health).timeout).encode())
+    return hasher.digest()
+
+
+def _signature(path: Path) -> tuple[int, ...]:
+    """What changes when a file is written or replaced; empty while it is not there."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,129 @@
+"""How a call ended: the words of its record, and the client's answer.
+
+Which question: what does this response, error or cancellation mean for the record and for the client? Pure. The
+rule: a server's own error, code and data pass; a failure on the way is told as what it was, and a tool call's as a
+result that the model can act on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import Raw
+
+from gateway import local
+from gateway.errors import HTTP_STATUS, JSONRPC_CODE, OUTCOME, GatewayError, Kind
+from gateway.protocol import jsonrpc, results
+from gateway.protocol.jsonrpc import Message, MessageKind
+from gateway.protocol.versions import Era
+from gateway.request import Request
+from gateway.sink import Answer
+from storage.records import Outcome
+
+MODEL_CAN_ACT = frozenset(
+    {
+        Kind.SERVER_DOWN,
+        Kind.SERVER_CLOSED,
+        Kind.SERVER_STATUS,
+        Kind.SERVER_PROTOCOL,
+        Kind.ANSWER_TOO_LARGE,
+        Kind.TIMEOUT,
+        Kind.BUSY,
+        Kind.DRAINING,
+    }
+)
+"""Kinds that a tool call answers as a result, since the model can choose another way; all else is an error."""
+
+ERROR_STATUS: Mapping[int, int] = {-32021: 400, -32601: 404}
+"""HTTP statuses of a server's own errors towards modern clients; others travel with 200."""
+
+ERROR_CHARS = 4_096
+REQUEST_CANCELLED = -32800
+"""The code that ends a stream whose request was cancelled; LSP's RequestCancelled, which MCP servers use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """`payload` is the JSON text that the record keeps; `error` one line for whoever reads the records."""
+
+    outcome: Outcome
+    answer: Answer
+    reason: str | None = None
+    error: str | None = None
+    payload: Raw | None = None
+
+
+def of_response(request: Request, response: Message, server_era: Era | None) -> Ending:
+    """The ending of a call that its server answered."""
+    body = response.body or Raw(b"null")
+    if response.kind is MessageKind.ERROR:
+        return _of_error(request, body)
+    head = results.head(body)
+    outcome, error = Outcome.OK, None
+    if head.resultType == "input_required":
+        outcome = Outcome.INPUT_REQUIRED
+    elif head.isError:
+        outcome, error = Outcome.TOOL_ERROR, _first_text(body)
+    answer = Answer(jsonrpc.result(request.id, _for_client(request.era, server_era, body)))
+    return Ending(outcome, answer, error=error, payload=body)
+
+
+def of_failure(request: Request, failure: GatewayError) -> Ending:
+    """The ending of a call that got no answer from its server."""
+    return Ending(
+        outcome=OUTCOME[failure.kind],
+        answer=refusal(request, failure),
+        reason=failure.reason,
+        error=failure.message,
+    )
+
+
+def of_cancellation(request: Request, kind: Kind) -> Ending:
+    """The ending of a call that was stopped; its client, if it still reads, gets the end of its stream."""
+    words = {
+        Kind.CANCELLED: "the request was cancelled",
+        Kind.ABANDONED: "nobody was left to read the answer",
+        Kind.DRAINING: "the gateway is shutting down; send the request again",
+    }
+    answer = Answer(jsonrpc.error(request.id, REQUEST_CANCELLED, words[kind]))
+    outcome = Outcome.ABANDONED if kind is Kind.DRAINING else OUTCOME[kind]
+    return Ending(outcome, answer, reason=kind.value, error=words[kind])
+
+
+def refusal(request: Request, failure: GatewayError) -> Answer:
+    """What the client of a refused or failed request reads."""
+    if request.method == "tools/call" and failure.kind in MODEL_CAN_ACT:
+        return Answer(jsonrpc.result(request.id, local.failed_call(failure.message, request.era)))
+    return error_answer(request.id, failure, request.era)
+
+
+def error_answer(id: Raw | None, failure: GatewayError, era: Era) -> Answer:
+    """A JSON-RPC error; inside a legacy conversation every error of a request travels with 200."""
+    body = jsonrpc.error(id, JSONRPC_CODE[failure.kind], failure.message, failure.data)
+    in_stream = era is Era.LEGACY and failure.kind in {Kind.METHOD_NOT_FOUND, Kind.INVALID_PARAMS, Kind.UNKNOWN_TOOL}
+    return Answer(body, 200 if in_stream else HTTP_STATUS[failure.kind])
+
+
+def _of_error(request: Request, body: Raw) -> Ending:
+    code, message = results.error_head(body)
+    status = ERROR_STATUS.get(code, 200) if request.era is Era.MODERN else 200
+    answer = Answer(jsonrpc.error_raw(request.id, body), status)
+    return Ending(Outcome.PROTOCOL_ERROR, answer, str(code), message[:ERROR_CHARS], body)
+
+
+def _for_client(client: Era, server: Era | None, body: Raw) -> Raw | bytes:
+    if client is server:
+        return body
+    return results.for_modern(body) if client is Era.MODERN else results.for_legacy(body)
+
+
+def _first_text(body: Raw) -> str | None:
+    """The first text block of a tool's error; None where there is none to read."""
+    try:
+        content = msgspec.json.decode(jsonrpc.members(body).get("content", b"[]"), type=list[dict[str, object]])
+    except msgspec.MsgspecError:
+        return None
+    texts = (block.get("text") for block in content)
+    return next((text[:ERROR_CHARS] for text in texts if isinstance(text, str)), None)

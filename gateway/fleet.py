@@ -1,0 +1,211 @@
+"""The registered servers as running things: their upstreams, their catalogs, and the routing table over them.
+
+Which question: which servers do we have, what do they offer, and which table follows from it? Touches the upstreams
+and the store of catalogs. The rule: derived state is rebuilt, never patched; a table is swapped by one assignment,
+and a server that changed gets a new upstream while the old one finishes its calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from gateway import catalog as catalogs
+from gateway.catalog import Catalog
+from gateway.clock import Clock
+from gateway.errors import GatewayError
+from gateway.protocol.versions import Era
+from gateway.routing import AGGREGATE, RoutingTable, Server, Shelf, shelf, table
+from gateway.upstream.server import Upstream
+from gateway.upstream.values import Discovery
+from health.probe import Observation
+from storage.errors import StorageError
+from storage.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+
+class CatalogStore(Protocol):
+    """Where the last good catalog of each server outlives this process."""
+
+    async def load(self) -> Mapping[int, Catalog]: ...
+
+    async def store(self, server_id: int, catalog: Catalog) -> None: ...
+
+
+class FleetWatcher(Protocol):
+    """Who hears of changes: the live value is built anew, metrics count. Never raises."""
+
+    def table_changed(self) -> None: ...
+
+    def catalog_changed(self, server: Server, catalog: Catalog) -> None: ...
+
+    def server_removed(self, server: Server) -> None: ...
+
+
+class Fleet:
+    """Every registered and enabled server."""
+
+    def __init__(
+        self,
+        build: Callable[[Server, Era | None], Upstream],
+        store: CatalogStore,
+        tasks: Tasks,
+        watcher: FleetWatcher,
+        clock: Clock,
+    ) -> None:
+        self._build = build
+        self._store = store
+        self._tasks = tasks
+        self._watcher = watcher
+        self._clock = clock
+        self._members: dict[int, _Member] = {}
+        self._stored: dict[int, Catalog] = {}
+        self.table: RoutingTable = table(())
+        self.upstreams: Mapping[int, Upstream] = {}
+
+    async def restore(self) -> None:
+        """Learn the catalogs that were stored before this process began."""
+        self._stored = dict(await self._store.load())
+
+    def set(self, servers: Sequence[Server], retire_after: float) -> None:
+        """Make `servers`, in this order, the fleet. Upstreams that are not among them, or changed, take no new calls
+        and get `retire_after` seconds for those in flight.
+        """
+        before = self._members
+        self._members = {server.id: self._member(server, before.get(server.id)) for server in servers}
+        for old in before.values():
+            if self._members.get(old.server.id) is not old:
+                self._retire(old, retire_after)
+        self._rebuild()
+
+    async def settle(self, endpoint: str, seconds: float) -> None:
+        """Wait until each server of `endpoint` was listed or failed once, at most `seconds`."""
+        waiting = [
+            member.settled.wait()
+            for member in self._members.values()
+            if endpoint in (AGGREGATE, member.server.slug) and not member.settled.is_set()
+        ]
+        if not waiting:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*waiting)
+        except TimeoutError:
+            return
+
+    def observed(self, server_id: int, observation: Observation) -> None:
+        """A probe's result: list the server again when it offers something else than we know."""
+        member = self._members.get(server_id)
+        if member is None or not observation.ok:
+            return
+        known = None if member.shelf.catalog is None or not member.fresh else member.shelf.catalog.sha256
+        if known is None or observation.catalog_sha256 not in (None, known):
+            self.refresh(server_id)
+
+    def refresh(self, server_id: int) -> None:
+        """List the server in the background; at most one listing runs, and a wish during it is not lost."""
+        if (member := self._members.get(server_id)) is not None:
+            member.wanted.set()
+
+    async def end_session(self, sid: str) -> None:
+        """Free what every server holds for a client's legacy session."""
+        await asyncio.gather(*(member.upstream.end_session(sid) for member in self._members.values()))
+
+    async def sweep(self, now: float) -> None:
+        """End sessions and children of servers that were idle too long; `now` is monotonic seconds."""
+        for member in tuple(self._members.values()):
+            await member.upstream.sweep(now)
+
+    async def close(self, grace: float) -> None:
+        """End every upstream."""
+        members, self._members = tuple(self._members.values()), {}
+        for member in members:
+            member.listing.cancel()
+        await asyncio.gather(*(member.upstream.close(grace) for member in members))
+
+    def _member(self, server: Server, known: _Member | None) -> _Member:
+        if known is not None and known.server.revision == server.revision and known.server.slug == server.slug:
+            known.server = server
+            known.shelf = shelf(server, known.shelf.catalog)
+            return known
+        stored = self._stored.get(server.id)
+        member = _Member(server, self._build(server, None if stored is None else stored.era), stored)
+        member.listing = self._tasks.spawn(self._keep_listed(member), f"listing {server.slug}")
+        return member
+
+    async def _keep_listed(self, member: _Member) -> None:
+        while True:
+            await member.wanted.wait()
+            member.wanted.clear()
+            try:
+                self._listed(member, await member.upstream.discover())
+                await self._remember(member)
+            except GatewayError as error:
+                log.warning("server %s could not be listed: %s", member.server.slug, error.message)
+            finally:
+                member.settled.set()
+
+    def _listed(self, member: _Member, discovery: Discovery) -> None:
+        for flaw in discovery.flaws:
+            log.warning("server %s: %s", member.server.slug, flaw)
+        found = _catalog(discovery, self._clock.wall_us())
+        same = member.shelf.catalog is not None and member.shelf.catalog.sha256 == found.sha256
+        member.fresh = True
+        member.shelf = shelf(member.server, found)
+        if self._members.get(member.server.id) is member:
+            self._watcher.catalog_changed(member.server, found)
+            if not same:
+                log.info("server %s offers %d tools", member.server.slug, len(found.tools))
+            self._rebuild()
+
+    async def _remember(self, member: _Member) -> None:
+        catalog = member.shelf.catalog
+        if catalog is None or self._stored.get(member.server.id) == catalog:
+            return
+        self._stored[member.server.id] = catalog
+        try:
+            await self._store.store(member.server.id, catalog)
+        except StorageError as error:
+            log.warning("the catalog of %s was not stored: %s", member.server.slug, error)
+
+    def _retire(self, member: _Member, seconds: float) -> None:
+        member.listing.cancel()
+        self._tasks.spawn(member.upstream.close(seconds), f"retiring {member.server.slug}")
+        if member.server.id not in self._members:
+            self._watcher.server_removed(member.server)
+
+    def _rebuild(self) -> None:
+        self.table = table([member.shelf for member in self._members.values()])
+        self.upstreams = {server_id: member.upstream for server_id, member in self._members.items()}
+        self._watcher.table_changed()
+
+
+class _Member:
+    """One server of the fleet. `fresh`: listed by this process; `settled`: listed or failed once."""
+
+    listing: asyncio.Task[None]
+
+    def __init__(self, server: Server, upstream: Upstream, stored: Catalog | None) -> None:
+        self.server = server
+        self.upstream = upstream
+        self.shelf: Shelf = shelf(server, stored)
+        self.fresh = False
+        self.settled = asyncio.Event()
+        self.wanted = asyncio.Event()
+        self.wanted.set()
+
+
+def _catalog(discovery: Discovery, now_us: int) -> Catalog:
+    return Catalog(
+        era=discovery.era,
+        protocol_version=discovery.protocol_version,
+        capabilities=discovery.capabilities,
+        server_info=discovery.server_info,
+        instructions=discovery.instructions,
+        tools=catalogs.tools_of(discovery.tools),
+        sha256=catalogs.digest(discovery.tools),
+        fetched_us=now_us,
+    )

@@ -1,0 +1,1 @@
+"""The aiohttp shell: doors for clients, and the operations endpoints."""

@@ -1,0 +1,213 @@
+"""The doors that MCP clients knock at: `/mcp` and `/servers/{slug}/mcp`.
+
+Which question: what must hold of an HTTP request before its body means anything, and what does each HTTP method do?
+Touches aiohttp. The rule: everything here is decided from the request line and headers; what is in the body belongs
+to the pipeline.
+
+MCP 2026-07-28 `basic/transports/streamable-http`, MCP 2025-11-25 `basic/transports`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from aiohttp import hdrs, web
+
+from gateway.access import Frontier
+from gateway.errors import HTTP_STATUS, JSONRPC_CODE, GatewayError, Kind
+from gateway.http.reply import Patience, Reply, Streams, accepts
+from gateway.pipeline import Inbound, Pipeline
+from gateway.protocol import jsonrpc
+from gateway.routing import AGGREGATE
+from gateway.sessions import Session
+from gateway.settings import Limits
+from storage.records import Caller
+from storage.tasks import Tasks
+
+SESSION = "Mcp-Session-Id"
+EXPOSED = "Mcp-Session-Id, WWW-Authenticate"
+ALLOWED_HEADERS = (
+    "Authorization, Content-Type, Accept, Last-Event-ID, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Mcp-Session-Id, "
+    "X-API-Key, X-Chat-Session-Id, X-Chat-Message-Id"
+)
+METHODS = "DELETE, GET, OPTIONS, POST"
+
+
+class Traffic(Protocol):
+    """What the doors count."""
+
+    def request(self, door: str, era: str, status: int) -> None:
+        """One HTTP request was answered."""
+
+    def refusal(self, reason: str) -> None:
+        """A request was refused before it became a call."""
+
+
+class Doors:
+    """The aiohttp handlers of every MCP endpoint."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        tasks: Tasks,
+        traffic: Traffic,
+        streams: Streams,
+        *,
+        limits: Limits,
+        frontier: Callable[[], Frontier],
+    ) -> None:
+        self._pipeline = pipeline
+        self._tasks = tasks
+        self._traffic = traffic
+        self._streams = streams
+        self._limits = limits
+        self._patience = Patience(stalled=limits.stalled_reader)
+        self._frontier = frontier
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes of both doors; a trailing slash is the same door, since a redirect would lose the body."""
+        paths = ("/mcp", "/mcp/", "/servers/{slug}/mcp", "/servers/{slug}/mcp/")
+        return [web.route("*", path, self.handle) for path in paths]
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one HTTP request, refusals included."""
+        headers = self._cors(request)
+        try:
+            self._frontier().check(request.headers.get(hdrs.HOST), request.headers.get(hdrs.ORIGIN))
+            if request.method == hdrs.METH_OPTIONS:
+                return web.Response(status=204, headers={**headers, **_preflight()})
+            response = await self._admitted(request, headers)
+        except GatewayError as error:
+            response = self._refusal(error, headers)
+        self._traffic.request(
+            "server" if request.match_info.get("slug") else "aggregate", _era(request), response.status
+        )
+        return response
+
+    async def _admitted(self, request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
+        caller = self._pipeline.authenticate(request.headers.get(hdrs.AUTHORIZATION), request.headers.get("X-API-Key"))
+        endpoint = request.match_info.get("slug", AGGREGATE)
+        match request.method:
+            case hdrs.METH_POST:
+                return await self._post(request, caller, endpoint, headers)
+            case hdrs.METH_GET:
+                return await self._get(request, caller, endpoint, headers)
+            case hdrs.METH_DELETE:
+                return await self._delete(request, caller, endpoint, headers)
+        raise _not_allowed()
+
+    async def _post(
+        self, request: web.Request, caller: Caller, endpoint: str, headers: Mapping[str, str]
+    ) -> web.StreamResponse:
+        check_media(request)
+        body = await read_body(request, self._limits.request_bytes)
+        reply = Reply(request, self._tasks, self._patience, headers, self._streams)
+        try:
+            await self._pipeline.handle(Inbound(endpoint, caller, request.headers, body), reply)
+        finally:
+            reply.leave()
+        return reply.response
+
+    async def _get(
+        self, request: web.Request, caller: Caller, endpoint: str, headers: Mapping[str, str]
+    ) -> web.StreamResponse:
+        session = self._session(request, caller, endpoint)
+        if not accepts(request, "text/event-stream"):
+            raise GatewayError(Kind.NOT_ACCEPTABLE, "GET opens a stream: accept text/event-stream")
+        reply = Reply(request, self._tasks, self._patience, headers, self._streams)
+        stream = session.stand()
+        try:
+            await reply.open_stream()
+            await stream.relay(reply)
+        finally:
+            reply.leave()
+            session.leave(stream)
+        return reply.response
+
+    async def _delete(
+        self, request: web.Request, caller: Caller, endpoint: str, headers: Mapping[str, str]
+    ) -> web.StreamResponse:
+        await self._pipeline.end_session(self._session(request, caller, endpoint))
+        return web.Response(status=204, headers=headers)
+
+    def _session(self, request: web.Request, caller: Caller, endpoint: str) -> Session:
+        """The session that a GET or DELETE names; without one there is nothing to stream or end (405)."""
+        if (token := request.headers.get(SESSION)) is None:
+            raise _not_allowed()
+        return self._pipeline.session(token, caller, endpoint)
+
+    def _refusal(self, error: GatewayError, headers: Mapping[str, str]) -> web.Response:
+        self._traffic.refusal(error.reason)
+        extra = dict(headers)
+        if error.kind is Kind.UNAUTHENTICATED:
+            extra[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="mcp-gateway"'
+        if error.kind is Kind.METHOD_NOT_ALLOWED:
+            extra[hdrs.ALLOW] = "POST" if "session" in error.message else METHODS
+        if error.kind is Kind.BODY_TOO_LARGE:
+            extra[hdrs.CONNECTION] = "close"
+        return web.Response(
+            body=jsonrpc.error(None, JSONRPC_CODE[error.kind], error.message, error.data),
+            status=HTTP_STATUS[error.kind],
+            content_type="application/json",
+            headers=extra,
+        )
+
+    def _cors(self, request: web.Request) -> dict[str, str]:
+        """Headers that let an allowed browser origin read the answer (Fetch §3.2)."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is None:
+            return {}
+        return {
+            hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin,
+            hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: EXPOSED,
+            hdrs.VARY: hdrs.ORIGIN,
+        }
+
+
+def check_media(request: web.Request) -> None:
+    """Raises UNSUPPORTED_MEDIA or NOT_ACCEPTABLE for a POST that carries no JSON or accepts no answer of ours."""
+    if request.content_type != "application/json":
+        raise GatewayError(Kind.UNSUPPORTED_MEDIA, "Content-Type must be application/json")
+    coding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower()
+    if coding != "identity":
+        raise GatewayError(Kind.UNSUPPORTED_MEDIA, f"Content-Encoding {coding[:32]!r} is not accepted; send it plain")
+    charset = (request.charset or "utf-8").lower()
+    if charset not in {"utf-8", "utf8", "us-ascii"}:
+        raise GatewayError(Kind.UNSUPPORTED_MEDIA, "JSON travels as UTF-8 (RFC 8259 §8.1)")
+    if not (accepts(request, "application/json") or accepts(request, "text/event-stream")):
+        raise GatewayError(Kind.NOT_ACCEPTABLE, "accept application/json and text/event-stream")
+
+
+async def read_body(request: web.Request, limit: int) -> bytes:
+    """The whole body. Raises BODY_TOO_LARGE, naming the limit, before more than `limit` bytes are held."""
+    if request.content_length is not None and request.content_length > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.content.iter_any():
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _too_large(limit: int) -> GatewayError:
+    return GatewayError(Kind.BODY_TOO_LARGE, f"the body is larger than limits.request_bytes, {limit} bytes")
+
+
+def _not_allowed() -> GatewayError:
+    return GatewayError(Kind.METHOD_NOT_ALLOWED, "only POST is served without a session")
+
+
+def _preflight() -> dict[str, str]:
+    return {
+        hdrs.ACCESS_CONTROL_ALLOW_METHODS: METHODS,
+        hdrs.ACCESS_CONTROL_ALLOW_HEADERS: ALLOWED_HEADERS,
+        hdrs.ACCESS_CONTROL_MAX_AGE: "600",
+    }
+
+
+def _era(request: web.Request) -> str:
+    return "legacy" if request.headers.get("MCP-Protocol-Version", "") < "2026" else "modern"

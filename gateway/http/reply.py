@@ -1,0 +1,170 @@
+"""One HTTP answer, chosen late: JSON when the first frame is the answer, SSE when anything comes before it.
+
+Which question: how does an exchange become bytes on this connection? Touches one aiohttp request. The rule: the
+status is committed by the first frame, or after `patience` seconds of silence; a reader that stalls is cut.
+
+MCP 2026-07-28 `basic/transports/streamable-http` §Sending Messages, MCP 2025-11-25 `basic/transports`; WHATWG HTML
+§9.2 (event streams).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+
+from gateway.errors import GatewayError, Kind
+from gateway.protocol import sse
+from gateway.sink import Answer
+from storage.tasks import Tasks
+
+
+class Streams(Protocol):
+    """Who counts open event streams."""
+
+    def stream_opened(self) -> None: ...
+
+    def stream_closed(self) -> None: ...
+
+
+STREAM_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds: of silence before an answer is committed as SSE, between comments on a silent stream, and that a
+    client may leave its stream unread.
+    """
+
+    silence: float = 5.0
+    comment: float = 15.0
+    stalled: float = 30.0
+
+
+class Reply:
+    """A `Sink` that answers one aiohttp request."""
+
+    def __init__(
+        self, request: web.Request, tasks: Tasks, patience: Patience, headers: Mapping[str, str], streams: Streams
+    ) -> None:
+        self._request = request
+        self._streams = streams
+        self._tasks = tasks
+        self._patience = patience
+        self._headers = headers
+        self._accepts_stream = accepts(request, "text/event-stream")
+        self._stream: web.StreamResponse | None = None
+        self._response: web.StreamResponse | None = None
+        self._writing = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._comments: asyncio.Task[None] | None = None
+        self._finishing = asyncio.Event()
+        self._cut = False
+        if self._accepts_stream:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(patience.silence, self._lose_patience)
+
+    @property
+    def response(self) -> web.StreamResponse:
+        """What the handler returns, once the exchange has finished."""
+        if self._response is None:
+            raise RuntimeError("the exchange has not finished")
+        return self._response
+
+    @property
+    def status(self) -> int:
+        return 0 if self._response is None else self._response.status
+
+    async def send(self, frame: bytes) -> None:
+        if self._accepts_stream:
+            await self._write(sse.event(frame))
+
+    async def open_stream(self) -> None:
+        """Commit SSE before there is anything to say, as the answer to a GET."""
+        await self._write(sse.comment())
+
+    async def finish(self, answer: Answer) -> None:
+        await self._hush()
+        if self._stream is None:
+            self._response = web.Response(
+                body=answer.body,
+                status=answer.status,
+                headers={**self._headers, **answer.headers},
+                content_type=None if answer.body is None else "application/json",
+            )
+            return
+        self._response = self._stream
+        if self._cut:
+            return
+        if answer.body is not None:
+            await self._write(sse.event(answer.body))
+        await self._bounded(self._stream.write_eof())
+
+    def leave(self) -> None:
+        """The handler is done, whether or not the exchange has finished here; called once."""
+        if self._stream is not None:
+            self._streams.stream_closed()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._comments is not None:
+            self._comments.cancel()
+
+    async def _write(self, data: bytes) -> None:
+        async with self._writing:
+            if self._stream is None:
+                self._stream = await self._commit()
+            await self._bounded(self._stream.write(data))
+
+    async def _commit(self) -> web.StreamResponse:
+        stream = web.StreamResponse(headers={**STREAM_HEADERS, **self._headers})
+        stream.content_type = "text/event-stream"
+        await self._bounded(stream.prepare(self._request))
+        self._streams.stream_opened()
+        return stream
+
+    async def _bounded(self, write: Awaitable[object]) -> None:
+        try:
+            async with asyncio.timeout(self._patience.stalled):
+                await write
+        except (TimeoutError, ConnectionError) as error:
+            self._cut = True
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise GatewayError(Kind.ABANDONED, "the client stopped reading its stream", reason="stalled") from error
+
+    def _lose_patience(self) -> None:
+        self._comments = self._tasks.spawn(self._comment_for_ever(), "keep-alive")
+
+    async def _comment_for_ever(self) -> None:
+        try:
+            while not self._finishing.is_set():
+                await self._write(sse.comment())
+                await self._finishing_within(self._patience.comment)
+        except GatewayError:
+            return  # the exchange hears of it at its own next write
+
+    async def _finishing_within(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._finishing.wait()
+
+    async def _hush(self) -> None:
+        """End the comments without cutting one in two: a half-written head could not be mended."""
+        self._finishing.set()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._comments is not None:
+            await self._comments
+
+
+def accepts(request: web.Request, media: str) -> bool:
+    """Whether the client takes this media type; no Accept header means anything (RFC 9110 §12.5.1)."""
+    accept = request.headers.get("Accept")
+    if accept is None:
+        return True
+    wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    return bool(wanted & {media, f"{media.partition('/')[0]}/*", "*/*"})

@@ -1,0 +1,73 @@
+"""What the gateway answers by itself: the handshakes, discovery, and lists from the routing table.
+
+Which question: what does this endpoint say about itself? Pure. The rule: nothing here waits for a server; what is
+advertised is what works.
+
+MCP 2026-07-28 `server/discover`, `server/tools`, `server/utilities/caching`; MCP 2025-11-25 `basic/lifecycle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gateway import __version__
+from gateway.protocol import jsonrpc
+from gateway.protocol.meta import SERVER_INFO
+from gateway.protocol.versions import LEGACY_VERSIONS, MODERN_VERSIONS, Era
+from gateway.routing import Endpoint, page
+
+SERVER = {"name": "mcp-gateway", "title": "MCP gateway", "version": __version__}
+CAPABILITIES: Mapping[str, object] = {"tools": {}}
+SETTLED_TTL_MS = 5_000
+"""How long a modern client may keep a list; a list that may still grow may not be kept at all."""
+
+
+def initialized(endpoint: Endpoint, version: str) -> bytes:
+    """The result of `initialize` at the negotiated version."""
+    result: dict[str, object] = {"protocolVersion": version, "capabilities": CAPABILITIES, "serverInfo": SERVER}
+    return bytes(jsonrpc.text(_with_instructions(result, endpoint)))
+
+
+def discovered(endpoint: Endpoint) -> bytes:
+    """The result of `server/discover`."""
+    result: dict[str, object] = {
+        "resultType": "complete",
+        "supportedVersions": [*reversed(MODERN_VERSIONS), *reversed(LEGACY_VERSIONS)],
+        "capabilities": CAPABILITIES,
+        **_cache(endpoint),
+        "_meta": {SERVER_INFO: SERVER},
+    }
+    return bytes(jsonrpc.text(_with_instructions(result, endpoint)))
+
+
+def tools(endpoint: Endpoint, era: Era, cursor: str | None) -> bytes:
+    """The result of `tools/list`: one page. Raises INVALID_PARAMS for a cursor that is not ours."""
+    definitions, following = page(endpoint, era, cursor)
+    members: dict[str, object] = {}
+    if era is Era.MODERN:
+        members = {"resultType": "complete", **_cache(endpoint), "_meta": {SERVER_INFO: SERVER}}
+    if following is not None:
+        members["nextCursor"] = following
+    return _spliced("tools", definitions, bytes(jsonrpc.text(members)))
+
+
+def failed_call(text: str, era: Era) -> bytes:
+    """A `tools/call` result that tells the model what went wrong (MCP 2026-07-28 `server/tools` §Error Handling)."""
+    result: dict[str, object] = {"content": [{"type": "text", "text": text}], "isError": True}
+    if era is Era.MODERN:
+        result = {"resultType": "complete", **result, "_meta": {SERVER_INFO: SERVER}}
+    return bytes(jsonrpc.text(result))
+
+
+def _cache(endpoint: Endpoint) -> dict[str, object]:
+    return {"ttlMs": SETTLED_TTL_MS if endpoint.complete else 0, "cacheScope": "private"}
+
+
+def _with_instructions(result: dict[str, object], endpoint: Endpoint) -> dict[str, object]:
+    return result if endpoint.instructions is None else {**result, "instructions": endpoint.instructions}
+
+
+def _spliced(name: str, values: Sequence[bytes], rest: bytes) -> bytes:
+    """`{"name":[values],…rest}`: the values keep their bytes."""
+    tail = b"}" if rest == b"{}" else b"," + rest[1:]
+    return b'{"' + name.encode() + b'":[' + b",".join(values) + b"]" + tail

@@ -1,0 +1,272 @@
+"""Legacy client sessions: what `initialize` agreed, and the exchanges that live as long as the session.
+
+Which question: whose session is this, and what is running in it? Touches memory and the clock that it is given. The
+rule: the session id carries its own facts, sealed, so that `initialize` stores nothing and a restart forgets
+nothing; ended, expired, foreign and forged ids are all answered alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from gateway.errors import GatewayError, Kind
+from gateway.sealing import NONCE_BYTES, BadSeal, Sealer
+from gateway.sink import Answer, Sink
+from storage.records import Caller
+from storage.tasks import Tasks
+
+LIFETIME = 30 * 86_400.0
+"""Seconds until a session id expires, however much it is used."""
+
+MAX_ID_BYTES = 6_000
+RING_FRAMES = 256
+RING_BYTES = 1_000_000
+
+
+class SessionFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session id carries. `capabilities` and `client_info` are JSON texts as the client sent them; times are
+    seconds since the Unix epoch.
+    """
+
+    sid: str
+    user_id: int
+    endpoint: str
+    version: str
+    capabilities: msgspec.Raw
+    client_info: msgspec.Raw
+    expires: float
+
+
+class Stream:
+    """The frames of one legacy exchange: filled by its task, read by at most one request at a time.
+
+    While somebody reads, a full stream makes its writer wait; while nobody does, the oldest frames are dropped.
+    """
+
+    def __init__(self, on_dropped: Callable[[int], None]) -> None:
+        self._frames: deque[bytes] = deque()
+        self._bytes = 0
+        self._answer: Answer | None = None
+        self._reader: object | None = None
+        self._changed = asyncio.Event()
+        self._on_dropped = on_dropped
+
+    async def send(self, frame: bytes) -> None:
+        while self._reader is not None and self._full():
+            await self._wait()
+        while self._full():
+            self._take()
+            self._on_dropped(1)
+        self._frames.append(frame)
+        self._bytes += len(frame)
+        self._changed.set()
+
+    async def finish(self, answer: Answer) -> None:
+        self.end(answer)
+
+    def end(self, answer: Answer) -> None:
+        """`finish` for those who cannot wait; the first answer counts."""
+        self._answer = self._answer or answer
+        self._changed.set()
+
+    async def relay(self, sink: Sink) -> None:
+        """Hand every frame, then the answer, to `sink`. A newer reader ends an older one."""
+        reader = self._reader = object()
+        self._changed.set()
+        try:
+            while self._reader is reader:
+                if self._frames:
+                    await sink.send(self._take())
+                elif self._answer is not None:
+                    return await sink.finish(self._answer)
+                else:
+                    await self._wait()
+            await sink.finish(Answer(None))
+        finally:
+            if self._reader is reader:
+                self._reader = None
+                self._changed.set()
+
+    async def _wait(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _take(self) -> bytes:
+        frame = self._frames.popleft()
+        self._bytes -= len(frame)
+        self._changed.set()
+        return frame
+
+    def _full(self) -> bool:
+        return bool(self._frames) and (len(self._frames) >= RING_FRAMES or self._bytes >= RING_BYTES)
+
+
+class Session:
+    """One live legacy session of one caller on one endpoint."""
+
+    def __init__(self, facts: SessionFacts, tasks: Tasks, on_dropped: Callable[[int], None], now: float) -> None:
+        self.facts = facts
+        self.last_used = now
+        self.ended = False
+        self._tasks = tasks
+        self._on_dropped = on_dropped
+        self._exchanges: dict[bytes, asyncio.Task[None]] = {}
+        self._standing: Stream | None = None
+
+    def __repr__(self) -> str:
+        return f"<Session {self.facts.sid[:8]} {self.facts.version}: {len(self._exchanges)} exchanges>"
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._exchanges) or self._standing is not None
+
+    def begin(self, request_id: bytes, work: Callable[[Stream], Coroutine[Any, Any, None]]) -> Stream:
+        """Run `work` as an exchange that outlives the request which began it, and give the stream it fills.
+
+        Raises INVALID_REQUEST when an exchange with this id is still running (MCP 2025-11-25 `basic` §Requests).
+        """
+        if request_id in self._exchanges:
+            raise GatewayError(Kind.INVALID_REQUEST, "a request with this id is still running in this session")
+        stream = Stream(self._on_dropped)
+        task = self._tasks.spawn(work(stream), f"exchange {request_id[:32]!r}")
+        self._exchanges[request_id] = task
+        task.add_done_callback(lambda _: self._exchanges.pop(request_id, None))
+        return stream
+
+    def cancel(self, request_id: bytes) -> None:
+        """Stop an exchange because its client asked; an unknown id is ignored, as the specification wants."""
+        if (task := self._exchanges.get(request_id)) is not None:
+            task.cancel(Kind.CANCELLED)
+
+    def stand(self) -> Stream:
+        """The stream of a GET. The newest wins; the one before ends."""
+        self.end_standing()
+        self._standing = Stream(self._on_dropped)
+        return self._standing
+
+    def leave(self, stream: Stream) -> None:
+        """The reader of a GET has gone."""
+        if self._standing is stream:
+            self._standing = None
+
+    def end(self, kind: Kind) -> None:
+        """End every exchange and stream; `kind` is the reason that their records get."""
+        self.ended = True
+        for task in tuple(self._exchanges.values()):
+            task.cancel(kind)
+        self.end_standing()
+
+    def end_standing(self) -> None:
+        """End the stream of a GET properly; its client comes back to whoever serves next."""
+        if self._standing is not None:
+            self._standing.end(Answer(None))
+
+
+class Sessions:
+    """The legacy sessions of this worker.
+
+    `entropy(n)` gives n random bytes; `now()` seconds since the Unix epoch. At most `most` sessions are kept in
+    memory; beyond that the least recently used idle ones are forgotten, and come back from their ids when used.
+    """
+
+    def __init__(
+        self,
+        sealer: Sealer,
+        tasks: Tasks,
+        *,
+        now: Callable[[], float],
+        entropy: Callable[[int], bytes],
+        on_opened: Callable[[], None],
+        on_dropped: Callable[[int], None],
+        most: int,
+    ) -> None:
+        self._sealer = sealer
+        self._tasks = tasks
+        self._now = now
+        self._entropy = entropy
+        self._on_opened = on_opened
+        self._on_dropped = on_dropped
+        self._most = most
+        self._live: dict[str, Session] = {}
+        self._ended: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    def restore(self, ended: dict[str, float]) -> None:
+        """Learn which ids were ended before this process began: sid → expiry."""
+        self._ended.update(ended)
+
+    def open(self, caller: Caller, endpoint: str, version: str, capabilities: bytes, client_info: bytes) -> str:
+        """A new session's id. Raises INVALID_PARAMS when its facts are too long for a header."""
+        facts = SessionFacts(
+            sid=self._entropy(16).hex(),
+            user_id=caller.user_id,
+            endpoint=endpoint,
+            version=version,
+            capabilities=msgspec.Raw(capabilities),
+            client_info=msgspec.Raw(client_info),
+            expires=self._now() + LIFETIME,
+        )
+        token = self._sealer.seal(msgspec.json.encode(facts), self._entropy(NONCE_BYTES))
+        if len(token) > MAX_ID_BYTES:
+            raise GatewayError(Kind.INVALID_PARAMS, "capabilities and clientInfo are too long for a session")
+        self._on_opened()
+        return token
+
+    def find(self, token: str, caller: Caller, endpoint: str) -> Session:
+        """The caller's session of that id on that endpoint. Raises SESSION_UNKNOWN, whatever the cause."""
+        facts = self._facts(token)
+        if (
+            facts is None
+            or facts.user_id != caller.user_id
+            or facts.endpoint != endpoint
+            or facts.expires <= self._now()
+            or facts.sid in self._ended
+        ):
+            raise GatewayError(Kind.SESSION_UNKNOWN, "Session not found: initialize again")
+        session = self._live.pop(facts.sid, None) or Session(facts, self._tasks, self._on_dropped, self._now())
+        self._live[facts.sid] = session
+        session.last_used = self._now()
+        self._make_room()
+        return session
+
+    def end(self, session: Session) -> None:
+        """End a session for good."""
+        self._ended[session.facts.sid] = session.facts.expires
+        self._live.pop(session.facts.sid, None)
+        session.end(Kind.ABANDONED)
+
+    def sweep(self, idle: float) -> list[Session]:
+        """Forget sessions that nobody has used for `idle` seconds, and endings that have expired; the forgotten."""
+        now = self._now()
+        self._ended = {sid: expires for sid, expires in self._ended.items() if expires > now}
+        idle_ones = [s for s in self._live.values() if not s.busy and now - s.last_used > idle]
+        for session in idle_ones:
+            del self._live[session.facts.sid]
+        return idle_ones
+
+    def end_streams(self) -> None:
+        """End every standing stream, at shutdown."""
+        for session in self._live.values():
+            session.end_standing()
+
+    def _facts(self, token: str) -> SessionFacts | None:
+        if len(token) > MAX_ID_BYTES:
+            return None
+        try:
+            return msgspec.json.decode(self._sealer.open(token), type=SessionFacts)
+        except (BadSeal, UnicodeEncodeError, msgspec.DecodeError):
+            return None
+
+    def _make_room(self) -> None:
+        if len(self._live) <= self._most:
+            return
+        for sid, session in tuple(self._live.items()):
+            if not session.busy and len(self._live) > self._most:
+                del self._live[sid]

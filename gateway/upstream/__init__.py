@@ -1,0 +1,1 @@
+"""Everything that talks to an MCP server behind the gateway."""

@@ -1,0 +1,235 @@
+"""The answer to one POST, read message by message.
+
+Which question: what does the server say next, and is there an answer at all? Touches one HTTP response. The rule:
+every wait has a bound; of the responses that a server may send, only the one with our id is ours.
+
+A legacy server may close its stream early, after events with ids: the rest is fetched with GET and `Last-Event-ID`
+(MCP 2025-11-25 `basic/transports`, Resumability and Redelivery).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Self
+
+import aiohttp
+import msgspec
+from msgspec import Raw
+from yarl import URL
+
+from gateway.errors import GatewayError, Kind
+from gateway.protocol.jsonrpc import Message, MessageKind
+from gateway.upstream.body import JSON, STREAM, BodyReader
+from gateway.upstream.connection import failure
+from gateway.upstream.exchange import Dropped, Head, OnDropped, RefusedByStatus
+from gateway.upstream.unpack import too_large
+from gateway.upstream.waits import Waits
+
+RETRY = 1.0
+"""Seconds before a closed stream is fetched again, where the server names none."""
+
+_RESPONSES = (MessageKind.RESULT, MessageKind.ERROR)
+_NOTHING = frozenset({HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT})
+_MOVED = frozenset({301, 302, 303, 307, 308})
+_ERROR_BYTES = 65_536
+_ERROR_SECONDS = 5.0
+_EXCERPT = 200
+
+Resume = Callable[[str], Awaitable[aiohttp.ClientResponse]]
+"""Fetches the rest of a stream, after the event with this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How answers of one server are read: `limit` bytes a message, `idle` seconds between two; `secrets` are words
+    that no error repeats.
+    """
+
+    limit: int
+    idle: float
+    waits: Waits
+    on_dropped: OnDropped
+    secrets: frozenset[str]
+
+
+class HttpExchange:
+    """One request's life over HTTP."""
+
+    def __init__(self, response: aiohttp.ClientResponse, id: int, reading: Reading, resume: Resume) -> None:
+        self.head: Head | None = head_of(response)
+        self.complete = False
+        self._id = Raw(str(id).encode())
+        self._reading = reading
+        self._resume = resume
+        self._ready: deque[Message] = deque()
+        self._last_event = ""
+        self._retry = RETRY
+        self._attach(response)
+
+    @property
+    def response(self) -> aiohttp.ClientResponse:
+        """The HTTP response that is being read."""
+        return self._response
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        if self.complete:
+            raise StopAsyncIteration
+        if not self._ready:
+            async with self._reading.waits.within(self._reading.idle, self._late):
+                while not self._ready:
+                    await self._read()
+        message = self._ready.popleft()
+        self.complete = message.kind in _RESPONSES
+        return message
+
+    def _attach(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self._body = body_of(response, self._reading.limit)
+
+    async def _read(self) -> None:
+        """Take in the next piece of the answer, whatever it is."""
+        if self._response.status in _NOTHING:
+            message = f"the server answered a request with {self._response.status}: it will not answer"
+            raise GatewayError(Kind.SERVER_PROTOCOL, message, reason="no_answer")
+        if not is_success(self._response):
+            self._ready.append(self._addressed(await refusal(self._response, self._reading)))
+        elif chunk := await self._chunk():
+            self._take(self._body.feed(chunk))
+        else:
+            self._take(self._body.end())
+            if not self._ready:
+                await self._go_on()
+
+    async def _chunk(self) -> bytes:
+        """Some bytes; none at the end, and none where a stream broke that can be fetched again."""
+        try:
+            return await self._response.content.readany()
+        except aiohttp.ClientError as error:
+            if not self._last_event:
+                raise failure(error, self._response.url) from error
+            return b""
+
+    def _take(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            if message.kind not in _RESPONSES:
+                self._ready.append(message)
+            elif self._is_ours(message):
+                self._ready.append(self._addressed(message))
+                break
+            else:
+                self._reading.on_dropped(Dropped.UNMATCHED)
+        self._last_event = self._body.last_event_id or self._last_event
+        self._retry = self._retry if self._body.retry is None else self._body.retry / 1_000
+
+    def _is_ours(self, response: Message) -> bool:
+        """An error without an id can only be about the one request that was posted."""
+        return bytes(self._id if response.id is None else response.id) == bytes(self._id)
+
+    def _addressed(self, response: Message) -> Message:
+        return msgspec.structs.replace(response, id=self._id)
+
+    async def _go_on(self) -> None:
+        """The body is over without an answer: fetch the rest of the stream, if the server keeps it."""
+        if not self._last_event:
+            raise self._unanswered()
+        self._response.close()
+        await asyncio.sleep(self._retry)
+        response = await self._resume(self._last_event)
+        if not is_success(response) or media_type(response) != STREAM:
+            response.close()
+            raise self._unanswered()
+        self._attach(response)
+
+    def _unanswered(self) -> GatewayError:
+        if self._body.is_stream or media_type(self._response) == STREAM:
+            return GatewayError(
+                Kind.SERVER_CLOSED, "the server ended its stream without an answer", reason="stream_ended"
+            )
+        return GatewayError(Kind.SERVER_PROTOCOL, "the server's answer holds no response to us", reason="no_answer")
+
+    def _late(self) -> GatewayError:
+        message = f"the server was silent for {self._reading.idle:g} s"
+        return GatewayError(Kind.TIMEOUT, message, reason="idle")
+
+
+async def refusal(response: aiohttp.ClientResponse, reading: Reading) -> Message:
+    """The JSON-RPC error in the body of an answer that is no success, whatever its id: servers leave it out, write
+    null, or invent one. Raises `RefusedByStatus` when there is none.
+    """
+    text = await _beginning(response)
+    for message in _messages(response, text):
+        if message.kind is MessageKind.ERROR:
+            return message
+    raise RefusedByStatus(head_of(response), _words(response, text, reading.secrets))
+
+
+def head_of(response: aiohttp.ClientResponse) -> Head:
+    """What the answer's headers say; of cookies the pairs alone (RFC 6265 §4.1.1)."""
+    session_id = response.headers.get("Mcp-Session-Id")
+    cookies = (cookie.partition(";")[0].strip() for cookie in response.headers.getall("Set-Cookie", ()))
+    return Head(response.status, session_id, tuple(cookies))
+
+
+def body_of(response: aiohttp.ClientResponse, limit: int) -> BodyReader:
+    """A reader for the body. Raises `GatewayError` when it is announced to be too large."""
+    if media_type(response) == JSON and (response.content_length or 0) > limit:
+        raise too_large(limit)
+    return BodyReader(media_type(response), response.headers.get("Content-Encoding", ""), limit)
+
+
+def media_type(response: aiohttp.ClientResponse) -> str:
+    """The type without its parameters; empty when the server named none."""
+    return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def redirect_of(response: aiohttp.ClientResponse) -> URL | None:
+    """Where a redirect leads. Do not show more of it than its origin: paths and queries may hold credentials."""
+    location = response.headers.get("Location")
+    if response.status not in _MOVED or location is None:
+        return None
+    try:
+        target = response.url.join(URL(location))
+    except ValueError:
+        return None
+    return target if target.absolute else None
+
+
+def is_success(response: aiohttp.ClientResponse) -> bool:
+    return 200 <= response.status < 300
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    """The body of a refusal, as far as it is worth waiting for."""
+    parts: list[bytes] = []
+    with suppress(aiohttp.ClientError, TimeoutError):
+        async with asyncio.timeout(_ERROR_SECONDS):
+            while sum(map(len, parts)) < _ERROR_BYTES and (chunk := await response.content.readany()):
+                parts.append(chunk)
+    return b"".join(parts)
+
+
+def _messages(response: aiohttp.ClientResponse, text: bytes) -> list[Message]:
+    try:
+        body = body_of(response, _ERROR_BYTES)
+        return [*body.feed(text), *body.end()]
+    except GatewayError:
+        return []
+
+
+def _words(response: aiohttp.ClientResponse, text: bytes, secrets: frozenset[str]) -> str:
+    """One line: the status, and the beginning of what the server says about it, unless that is a page."""
+    said = " ".join(text[:_ERROR_BYTES].decode("utf-8", "replace").split())
+    for secret in secrets:
+        said = said.replace(secret, "***")
+    status = f"the server answered {response.status} {response.reason or ''}".rstrip()
+    if (target := redirect_of(response)) is not None:
+        return f"{status}, a redirect to {target.origin()}; write the final address into the server's url"
+    return f"{status}: {said[:_EXCERPT]}" if said.isprintable() and said and not said.startswith("<") else status

@@ -1,0 +1,119 @@
+"""The children of one stdio server: their starts, their ends, and what may be learnt from both.
+
+Which question: may a child be started, and did it end by itself? Touches children through their channel. The rule:
+every child that was started is watched to its end, and an end that we did not cause counts against the next start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Protocol
+
+from gateway.errors import GatewayError, Kind
+from gateway.protocol.jsonrpc import Message, MessageKind
+from gateway.protocol.versions import Era
+from gateway.upstream.backoff import Backoff
+from gateway.upstream.exchange import Channel, OnMessage
+from gateway.upstream.surroundings import Surroundings
+
+
+class PipeChannel(Channel, Protocol):
+    """A channel that is a child."""
+
+    @property
+    def over(self) -> bool:
+        """It carries nothing any more."""
+
+    async def wait_over(self) -> None:
+        """Wait until the child is gone."""
+
+
+Start = Callable[[OnMessage], Awaitable[PipeChannel]]
+"""Starts a child, whose messages that belong to no exchange go to the given ear. Raises `GatewayError`."""
+
+
+class ChildLife:
+    """A child's life; the `Life` of the line that it carries. `started` is monotonic seconds."""
+
+    def __init__(self, channel: PipeChannel, started: float) -> None:
+        self.channel = channel
+        self.started = started
+        self.by_us = False
+        """It ends because we ended it."""
+
+    @property
+    def ended(self) -> bool:
+        return self.channel.over
+
+    def lose(self) -> None:
+        """A child's session is lost with the child alone."""
+
+    async def end(self) -> None:
+        self.by_us = self.by_us or not self.channel.over
+        await self.channel.close()
+
+
+class Children:
+    """Starts children by `start`, and watches them."""
+
+    def __init__(self, start: Start, around: Surroundings) -> None:
+        self._start = start
+        self._around = around
+        self._backoff = Backoff()
+        self._well: set[ChildLife] = set()
+
+    def check(self) -> None:
+        """Raises SERVER_CLOSED (reason `crash_loop`) while it is too early for another start."""
+        for life in [life for life in self._well if life.ended]:
+            self._bury(life)
+        if (wait := self._backoff.wait(self._around.clock())) > 0:
+            words = f"{self._around.terms.slug} keeps ending right after its start; it is not started for {wait:.0f} s"
+            raise GatewayError(Kind.SERVER_CLOSED, words, reason="crash_loop", unsent=True)
+
+    async def start(self) -> ChildLife:
+        """A new child. Raises `GatewayError`."""
+        ear, started = _Ear(self._around), self._around.clock()
+        life = ChildLife(await self._start(ear.hear), started)
+        ear.channel = life.channel
+        self._around.events.child_started()
+        self._around.tasks.spawn(self._watch(life), "watch a child")
+        return life
+
+    def greeted(self, life: ChildLife) -> None:
+        """The child works; should it end by itself, that is a crash."""
+        self._well.add(life)
+
+    def crashed(self, life: ChildLife) -> None:
+        """The child is of no use."""
+        now = self._around.clock()
+        self._backoff.crashed(now, now - life.started)
+
+    async def _watch(self, life: ChildLife) -> None:
+        await life.channel.wait_over()
+        self._bury(life)
+        self._around.events.child_ended()
+
+    def _bury(self, life: ChildLife) -> None:
+        """Take note of a child's end, once."""
+        if life in self._well:
+            self._well.discard(life)
+            if not life.by_us:
+                self.crashed(life)
+
+
+class _Ear:
+    """Hears what a child says to nobody. A legacy child's requests are answered, so that it never waits for us."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self.channel: PipeChannel | None = None
+
+    def hear(self, message: Message) -> None:
+        if message.kind is MessageKind.REQUEST and self._around.eras.belief is not Era.MODERN and self.channel:
+            self._around.tasks.spawn(self._answer(self.channel, message), f"answer {message.method}")
+
+    async def _answer(self, channel: PipeChannel, request: Message) -> None:
+        body = await self._around.asker.answer(request)
+        with suppress(GatewayError):
+            await channel.send(body, {})

@@ -1,0 +1,89 @@
+"""How many calls a server gets at once.
+
+Which question: may this call go to its server now? Touches the event loop alone. The rule: whoever entered leaves,
+and a queue that is full says so at once, since a call that waits without hope only holds memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.errors import GatewayError, Kind
+
+
+class Gate:
+    """`places` calls at a time, `queue` more that wait in order; `slug` is named in refusals."""
+
+    def __init__(self, slug: str, places: int, queue: int) -> None:
+        self._slug = slug
+        self._places = asyncio.Semaphore(places)
+        self._queue = queue
+        self._waiting = 0
+        self._inside = 0
+        self._shut = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __repr__(self) -> str:
+        return f"<Gate {self._slug}: {self._inside} inside, {self._waiting} waiting>"
+
+    @property
+    def inside(self) -> int:
+        """Calls that have a place."""
+        return self._inside
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for one."""
+        return self._waiting
+
+    async def enter(self, deadline: float) -> None:
+        """Take a place, waiting until `deadline` (the loop's clock). Raises BUSY, or DRAINING once it is shut."""
+        if self._places.locked():
+            await self._wait(deadline)
+        else:
+            await self._places.acquire()
+        if self._shut:
+            self._places.release()
+            raise self._draining()
+        self._inside += 1
+        self._empty.clear()
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._places.release()
+        self._inside -= 1
+        if not self._inside:
+            self._empty.set()
+
+    async def shut(self, grace: float) -> bool:
+        """Let nobody in any more, and wait up to `grace` seconds for the others to leave; whether they did."""
+        self._shut = True
+        try:
+            async with asyncio.timeout(grace):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _wait(self, deadline: float) -> None:
+        if self._shut:
+            raise self._draining()
+        if self._waiting >= self._queue:
+            raise self._busy(f"{self._inside} calls are running and {self._waiting} are waiting")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._places.acquire()
+        except TimeoutError:
+            raise self._busy("no place came free in time") from None
+        finally:
+            self._waiting -= 1
+
+    def _busy(self, why: str) -> GatewayError:
+        return GatewayError(
+            Kind.BUSY, f"{self._slug} is busy: {why}; try again in a few seconds", reason="queue_full", unsent=True
+        )
+
+    def _draining(self) -> GatewayError:
+        return GatewayError(Kind.DRAINING, f"{self._slug} takes no more calls: it is being stopped", unsent=True)

@@ -1,0 +1,150 @@
+"""Lines to a server behind a URL.
+
+Which question: which era does the server behind this URL speak, and which of its sessions serves this call? Touches
+one channel. The rule: the era is asked once, whoever waits for it, and sessions belong to their scopes and to nobody
+else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Protocol
+
+from gateway.errors import GatewayError, Kind
+from gateway.protocol.versions import Era
+from gateway.upstream.asking import question
+from gateway.upstream.exchange import Channel
+from gateway.upstream.flight import Flight
+from gateway.upstream.legacy import Deleting, Handshake, HttpSession, LegacyLine
+from gateway.upstream.line import Denied, Greeting, Lease, Line, Visit
+from gateway.upstream.modern import ModernLine, discover
+from gateway.upstream.scopes import HOUSE, Pool, ScopeKeys
+from gateway.upstream.surroundings import Surroundings
+from gateway.upstream.values import Forward, ScopeKey
+
+
+class SessionChannel(Channel, Deleting, Protocol):
+    """A channel that can also end sessions."""
+
+
+class HttpLines:
+    """Opens lines over `channel`; `is_old` recognises a server that speaks only a transport that we do not.
+
+    A house session lasts for one visit, so that probes leave nothing behind.
+    """
+
+    def __init__(self, channel: SessionChannel, around: Surroundings, *, is_old: Callable[[], Awaitable[bool]]) -> None:
+        self._channel = channel
+        self._slug = around.terms.slug
+        self._is_old = is_old
+        self._eras = around.eras
+        self._asker = around.asker
+        self._tasks = around.tasks
+        self._idle = around.terms.lifecycle.session_idle
+        self._keys = ScopeKeys(around.terms.spec.isolation)
+        self._modern = ModernLine(channel)
+        self._handshake = Handshake(around.asker, pipe=False)
+        self._asking: Flight[Greeting | None] | None = None
+        self._pool = Pool(self._open, around, brief=frozenset({HOUSE}))
+
+    async def take(self, call: Forward) -> Lease:
+        if await self._era() is Era.MODERN:
+            return Lease(self._modern, _keep)
+        return await self._session(self._keys.of(call), call)
+
+    async def visit(self, *, anew: bool) -> Visit:
+        if self._eras.belief is Era.LEGACY:
+            greeting = await self._upgraded() if anew else None
+        else:
+            greeting = await self._ask()
+        if greeting is not None:
+            return Visit(self._modern, greeting, _keep)
+        lease = await self._session(HOUSE, question("initialize"))
+        return Visit(lease.line, _said(lease.line), lease.release)
+
+    def doubt(self, line: Line) -> None:
+        self._eras.forget(line.era)
+
+    async def end(self, key: ScopeKey) -> None:
+        await self._pool.end(key)
+
+    async def sweep(self, now: float) -> None:
+        await self._pool.sweep(now - self._idle)
+
+    async def close(self) -> None:
+        await self._pool.close()
+        await self._channel.close()
+
+    async def _era(self) -> Era:
+        if (belief := self._eras.belief) is not None:
+            return belief
+        return Era.LEGACY if await self._ask() is None else Era.MODERN
+
+    async def _ask(self) -> Greeting | None:
+        """What a modern server says of itself; None for one that is not modern. One question for all who wait."""
+        flight = self._asking
+        if flight is None:
+            flight = self._asking = Flight(self._tasks, self._asked, "discover")
+        return await flight.join()
+
+    async def _asked(self) -> Greeting | None:
+        try:
+            greeting = await discover(self._asker, self._modern)
+            self._eras.prove(Era.MODERN)
+            return greeting
+        except Denied:
+            if self._eras.pinned is Era.MODERN:
+                raise
+            self._eras.presume(Era.LEGACY)
+            return None
+        finally:
+            self._asking = None
+
+    async def _upgraded(self) -> Greeting | None:
+        """Whether a legacy server has become modern; failing to answer this question proves nothing."""
+        if self._eras.pinned is None:
+            with suppress(GatewayError):
+                return await self._ask()
+        return None
+
+    async def _session(self, key: ScopeKey, call: Forward) -> Lease:
+        """The session of `key`. A server that was known as legacy and denies it is asked anew, once."""
+        remembered = self._eras.doubtable
+        try:
+            return await self._pool.take(key, call)
+        except Denied:
+            self._eras.forget(Era.LEGACY)
+            if remembered and await self._ask() is not None:
+                return Lease(self._modern, _keep)
+            self._eras.fail()
+            if await self._is_old():
+                raise old_transport(self._slug) from None
+            raise
+        except GatewayError:
+            self._eras.fail()
+            raise
+
+    async def _open(self, key: ScopeKey, call: Forward) -> LegacyLine:
+        line = await self._handshake.initialize(self._channel, call, self._life)
+        self._eras.prove(Era.LEGACY)
+        return line
+
+    def _life(self, headers: Mapping[str, str] | None) -> HttpSession:
+        return HttpSession(self._channel, headers)
+
+
+def old_transport(slug: str) -> GatewayError:
+    """The error of a server that speaks HTTP+SSE alone."""
+    words = f"{slug} speaks the HTTP+SSE transport of 2024-11-05, which this gateway does not; see `transport`"
+    return GatewayError(Kind.SERVER_PROTOCOL, words, reason="transport", unsent=True)
+
+
+def _keep() -> None:
+    """Nothing is given back: a modern line belongs to everybody."""
+
+
+def _said(line: Line) -> Greeting:
+    if line.greeting is None:
+        raise RuntimeError("a session was opened without a greeting")
+    return line.greeting

@@ -1,0 +1,121 @@
+"""A modern server: every request says everything, nothing is remembered.
+
+Which question: what does a request look like to a server of 2026-07-28 or later, and does this server speak it at
+all? Touches a channel. The rule: routing headers and reserved `_meta` keys are made anew for each request, never
+copied from the client.
+
+MCP 2026-07-28 `basic/index` (_meta), `basic/transports/streamable-http`, `basic/transports/stdio`,
+`server/discover`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Raw
+
+from gateway.errors import Kind
+from gateway.protocol import headers, jsonrpc, meta
+from gateway.protocol.versions import MODERN_VERSIONS, Era
+from gateway.upstream.asking import Asker
+from gateway.upstream.exchange import Channel, WireRequest
+from gateway.upstream.line import Again, Denied, Greeting, Life, Line
+from gateway.upstream.refusals import Refusal, contradicts_modern, denies_modern
+from gateway.upstream.values import Forward, ParamHeaders
+from gateway.upstream.wire import allowed, cancelled, opened, request, said, token_of
+
+log = logging.getLogger(__name__)
+VERSION = MODERN_VERSIONS[-1]
+"""The version that we ask for: the newest we know."""
+
+
+def no_param_headers(call: Forward) -> Mapping[str, str]:
+    """For tools without `x-mcp-header` annotations."""
+    return {}
+
+
+class Standing:
+    """Stands under lines that need neither session nor child."""
+
+    ended = False
+
+    def lose(self) -> None:
+        """There is no session to lose."""
+
+    async def end(self) -> None:
+        """There is nothing to end."""
+
+
+class ModernLine:
+    """Carries modern requests over HTTP, or over the pipes of a child (`pipe`)."""
+
+    era = Era.MODERN
+
+    def __init__(
+        self,
+        channel: Channel,
+        life: Life | None = None,
+        *,
+        pipe: bool = False,
+        param_headers: ParamHeaders = no_param_headers,
+    ) -> None:
+        self.channel = channel
+        self.life: Life = life or Standing()
+        self.greeting: Greeting | None = None
+        self._pipe = pipe
+        self._param_headers = param_headers
+
+    def compose(self, id: int, call: Forward) -> WireRequest:
+        client = call.client
+        modern = client.era is Era.MODERN
+        reserved = meta.for_modern(
+            call.meta,
+            version=VERSION,
+            capabilities=client.capabilities if modern else None,
+            info=client.info,
+            log_level=client.log_level if modern else None,
+            progress_token=token_of(id, call),
+        )
+        body = request(id, call.method, {**call.params, "_meta": jsonrpc.encode(reserved)})
+        return WireRequest(id, body, {} if self._pipe else self._headers(call))
+
+    def again(self, refusal: Refusal) -> Again | None:
+        return Again.ERA if not self._pipe and contradicts_modern(refusal) else None
+
+    async def cancel(self, id: int, call: Forward, reason: str) -> None:
+        if self._pipe:
+            await self.channel.send(cancelled(id, reason), {})
+
+    async def reply(self, body: bytes, call: Forward) -> None:
+        log.debug("a modern server sent a request, which its revision forbids; it gets no answer")
+
+    def _headers(self, call: Forward) -> Mapping[str, str]:
+        own = {headers.PROTOCOL_VERSION: VERSION, headers.METHOD: call.method}
+        if call.target is not None and call.method in headers.NAMED:
+            own[headers.NAME] = headers.encode(call.target)
+        return {**allowed(call.headers), **self._param_headers(call), **own}
+
+
+async def discover(asker: Asker, line: Line) -> Greeting:
+    """Ask who is there. Raises `Denied` when the server speaks no modern version that we know, and `GatewayError`
+    for whatever says nothing about its era.
+    """
+    answer = await asker.ask(line, "server/discover")
+    if (refusal := answer.refusal) is not None and denies_modern(refusal):
+        raise Denied(f"the server denies version {VERSION} ({refusal.text[:200]})", answer.error)
+    if answer.error is not None and answer.error.kind is Kind.SERVER_PROTOCOL:
+        raise Denied(f"the server's answer to server/discover is none: {answer.error.message}", answer.error)
+    found = opened(answer.result(), "answer to server/discover")
+    if VERSION not in _versions(found):
+        raise Denied(f"the server does not offer version {VERSION}", reason="version")
+    about = opened(found.get("_meta", b"{}"), "_meta").get(meta.SERVER_INFO)
+    return Greeting(Era.MODERN, VERSION, **said(found, about))
+
+
+def _versions(found: Mapping[str, Raw]) -> list[str]:
+    try:
+        return msgspec.json.decode(found.get("supportedVersions", b"[]"), type=list[str])
+    except msgspec.MsgspecError:
+        return []

@@ -1,0 +1,173 @@
+"""The words at the door to one server: what is forwarded, for whom, and what comes back.
+
+Which question: what does the pipeline hand to a server, and what does it get? Values and small seams only; no I/O.
+The rule: nothing here is ever changed after it was made; whatever a server needs to know of a client stands in
+`ClientFacts`, since a modern server may not remember and a legacy one must not mix clients up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NewType, Protocol
+
+from msgspec import Raw
+
+from gateway.protocol.jsonrpc import Message
+from gateway.protocol.versions import Era
+from gateway.settings import Config, Lifecycle, Limits, ServerSpec, Timeouts
+from health.settings import HealthSettings
+
+ScopeKey = NewType("ScopeKey", str)
+"""Names one upstream session, or one child, among those of a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFacts:
+    """What one request says of its client; legacy clients said it once, in `initialize`.
+
+    `capabilities` and `info` are the client's own JSON texts; `log_level` is the level of a modern request;
+    `wants_progress` says that the request carried a progress token, which stays with the caller.
+    """
+
+    era: Era
+    protocol_version: str
+    capabilities: Raw | None = None
+    info: Raw | None = None
+    log_level: Raw | None = None
+    wants_progress: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Who is calling: the sid of the client's legacy session, if there is one, and the user."""
+
+    session: str | None
+    user_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """One request for a server.
+
+    `target` is the server's own name of the tool (prompt, URI) and goes into `Mcp-Name`; `params` are the members of
+    the request's `params` without `_meta`, names already the server's own; `meta` are the members of the client's
+    `_meta`, reserved keys included (they are replaced here); `headers` are the client headers that the allowlist
+    passes to this server.
+    """
+
+    method: str
+    target: str | None
+    params: Mapping[str, Raw]
+    meta: Mapping[str, Raw]
+    client: ClientFacts
+    scope: Scope
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """By which rules we deal with one server; its own settings stand before the common ones.
+
+    `silence`: seconds after which a child that does not answer `server/discover` is sent `initialize` as well, since
+    many legacy servers say nothing to a method that they do not know.
+    """
+
+    slug: str
+    spec: ServerSpec = field(repr=False)
+    timeouts: Timeouts
+    limits: Limits
+    lifecycle: Lifecycle
+    health: HealthSettings
+    silence: float = 3.0
+
+    @classmethod
+    def of(cls, slug: str, spec: ServerSpec, config: Config) -> Terms:
+        """The terms of the server that `config` holds as `spec`, secrets resolved."""
+        return cls(
+            slug=slug,
+            spec=spec,
+            timeouts=spec.timeouts or config.timeouts,
+            limits=config.limits,
+            lifecycle=config.lifecycle,
+            health=spec.health or config.health,
+        )
+
+
+class Relay(Protocol):
+    """One forwarded request under way: the server's notifications in order, then exactly one response.
+
+    Iterating raises `GatewayError` when there will be no response (SERVER_CLOSED, SERVER_PROTOCOL, SERVER_STATUS,
+    ANSWER_TOO_LARGE, TIMEOUT, BUSY). What is read here is also true after an error.
+    """
+
+    @property
+    def era(self) -> Era | None:
+        """The server's era; None while it is not known."""
+
+    @property
+    def attempts(self) -> int:
+        """How often the request was sent; 0 while it was not."""
+
+    @property
+    def upstream_us(self) -> int:
+        """Microseconds spent waiting for the server."""
+
+    @property
+    def progress_token(self) -> int | None:
+        """Our token, which `notifications/progress` of this call carries; None when the client gave none."""
+
+    def __aiter__(self) -> AsyncIterator[Message]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What a server says of itself, and all that it offers.
+
+    `tools` are the definitions as the server wrote them, each with its own copy of the bytes and a usable, unique
+    name; `flaws` are one-line reasons for what was left out.
+    """
+
+    era: Era
+    protocol_version: str
+    capabilities: Raw | None
+    server_info: Raw | None
+    instructions: str | None
+    tools: tuple[Raw, ...]
+    flaws: tuple[str, ...] = ()
+
+
+class ServerRequests(Protocol):
+    """Who answers the requests that a legacy server makes while it serves a call (elicitation, sampling, roots)."""
+
+    async def answer(self, request: Message, call: Forward | None) -> bytes:
+        """The whole JSON-RPC response to `request`; `call` is the one it belongs to, None when that is unknown."""
+
+
+class UpstreamEvents(Protocol):
+    """What happens at one server, for whoever counts it. Every verb is synchronous and never raises."""
+
+    def session_opened(self) -> None: ...
+    def session_ended(self) -> None: ...
+    def session_reinitialised(self, reason: str) -> None:
+        """The server had lost a session: `status_404`, `status_410`, `status_400`, `terminated`."""
+
+    def child_started(self) -> None: ...
+    def child_ended(self) -> None: ...
+    def dropped(self, reason: str) -> None:
+        """Something that the server sent was thrown away; `exchange.Dropped` lists the reasons."""
+
+
+class Unheard:
+    """Nobody counts."""
+
+    def session_opened(self) -> None: ...
+    def session_ended(self) -> None: ...
+    def session_reinitialised(self, reason: str) -> None: ...
+    def child_started(self) -> None: ...
+    def child_ended(self) -> None: ...
+    def dropped(self, reason: str) -> None: ...
+
+
+ParamHeaders = Callable[[Forward], Mapping[str, str]]
+"""The `Mcp-Param-*` headers of a call, from the `x-mcp-header` annotations of its tool (MCP 2026-07-28)."""

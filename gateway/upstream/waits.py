@@ -1,0 +1,65 @@
+"""Waits that have a bound, and that one word ends together.
+
+Which question: how long may this still take? Touches the event loop's clock. The rule: nothing waits for an HTTP
+server outside of these.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+
+from gateway.errors import GatewayError, Kind
+
+
+class Waits:
+    """The waits of one channel."""
+
+    def __init__(self) -> None:
+        self.clocks: set[asyncio.Timeout] = set()
+        self.ended = False
+
+    def within(self, seconds: float, late: Callable[[], GatewayError]) -> Wait:
+        """A context to wait in for `seconds` at most. Raises `late()` after that, SERVER_CLOSED (reason `closed`)
+        after `end`.
+        """
+        return Wait(self, asyncio.timeout(seconds), late)
+
+    def end(self) -> None:
+        """Nothing is waited for any more."""
+        self.ended = True
+        now = asyncio.get_running_loop().time()
+        for clock in self.clocks:
+            if not clock.expired():
+                clock.reschedule(now)
+
+
+class Wait:
+    """One bounded wait. A class, since a generator here costs each exchange several microseconds."""
+
+    def __init__(self, waits: Waits, clock: asyncio.Timeout, late: Callable[[], GatewayError]) -> None:
+        self._waits = waits
+        self._clock = clock
+        self._late = late
+
+    async def __aenter__(self) -> None:
+        if self._waits.ended:
+            raise closed()
+        await self._clock.__aenter__()
+        self._waits.clocks.add(self._clock)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._waits.clocks.discard(self._clock)
+        try:
+            await self._clock.__aexit__(kind, error, trace)
+        except TimeoutError:
+            raise (closed() if self._waits.ended else self._late()) from None
+
+
+def closed(*, unsent: bool = False) -> GatewayError:
+    """The error of an exchange whose channel was closed."""
+    message = "the connection to the server was closed by the gateway"
+    return GatewayError(Kind.SERVER_CLOSED, message, reason="closed", unsent=unsent)

@@ -1,0 +1,1 @@
+"""Probes, the state machine of a server's health, and the schedule."""

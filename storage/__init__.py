@@ -1,0 +1,1 @@
+"""What everything remembers: registry, call records, users, chat history."""

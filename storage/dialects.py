@@ -1,0 +1,156 @@
+"""The three families of databases behind one door, and how each is reached.
+
+Which question: which driver, pool and connection settings does this URL mean? Touches the drivers' options; opens
+nothing. The rule: a password leaves an `Address` only towards the driver: its label is what people and logs see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from storage.errors import DatabaseMisconfigured
+from storage.escaping import EscapingConnection
+from storage.settings import DatabaseSettings
+
+Dialect = Literal["sqlite", "mysql", "postgresql"]
+
+DRIVERS: Mapping[Dialect, str] = {
+    "sqlite": "sqlite+aiosqlite",
+    "mysql": "mysql+aiomysql",
+    "postgresql": "postgresql+asyncpg",
+}
+
+SCHEMES: Mapping[str, Dialect] = {
+    "sqlite": "sqlite",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+}
+"""What may stand before `://`; a driver after a `+`, as other applications write it, is replaced by ours."""
+
+OPTIONS: Mapping[Dialect, frozenset[str]] = {
+    "sqlite": frozenset(),
+    "mysql": frozenset({"unix_socket", "charset"}),
+    "postgresql": frozenset({"ssl"}),
+}
+"""What may stand after the `?`. MySQL's `charset` is accepted because many URLs have it: it is always utf8mb4."""
+
+SQLITE_BUSY_SECONDS = 5.0
+SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+SQL_MODE = "'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
+"""Set by every MySQL connection: strict, because a relaxed server stores '' for a wrong ENUM word; and fixed, because
+our escaping relies on the absence of NO_BACKSLASH_ESCAPES and ANSI_QUOTES."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the database is. `label` is fit to be shown."""
+
+    dialect: Dialect
+    label: str
+    url: URL = field(repr=False)
+
+
+def address_of(url: str) -> Address:
+    """Read a SQLAlchemy-style URL; raises `DatabaseMisconfigured`, never with the URL in the message."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise DatabaseMisconfigured(
+            "database.url is not a URL: write sqlite:///file.db, mysql://user:password@host/name, "
+            "mariadb://… or postgresql://…"
+        ) from None
+    dialect = SCHEMES.get(parsed.drivername.partition("+")[0])
+    if dialect is None:
+        raise DatabaseMisconfigured(
+            f"database.url names the unknown engine {parsed.drivername!r}: "
+            "sqlite, mysql, mariadb and postgresql are supported"
+        )
+    _check(dialect, parsed)
+    query = {key: value for key, value in parsed.query.items() if key != "charset"}
+    return Address(dialect, _label(dialect, parsed), parsed.set(drivername=DRIVERS[dialect], query=query))
+
+
+def engine_of(address: Address, settings: DatabaseSettings) -> AsyncEngine:
+    """A pool of connections that are all set up alike; none is opened yet."""
+    engine = create_async_engine(
+        address.url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_timeout=None,  # the checkout as a whole has a timeout, in `Database`
+        pool_pre_ping=address.dialect != "sqlite",
+        json_deserializer=str,  # asyncpg decodes by itself; `JsonText` is spoken to in text
+        hide_parameters=True,  # parameters are payloads: they stay out of errors and logs
+        connect_args=_connect_args(address.dialect),
+    )
+    if address.dialect == "sqlite":
+        event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _check(dialect: Dialect, url: URL) -> None:
+    if unknown := sorted(url.query.keys() - OPTIONS[dialect]):
+        allowed = ", ".join(sorted(OPTIONS[dialect])) or "none"
+        raise DatabaseMisconfigured(f"database.url has the unknown option {unknown[0]!r}; for {dialect}: {allowed}")
+    if dialect == "sqlite":
+        if url.host or url.database in (None, "", ":memory:"):
+            raise DatabaseMisconfigured(
+                "database.url must name a file: sqlite:///mcp_chat.db (relative) or sqlite:////var/lib/mcp_chat.db "
+                "(absolute); records must outlive the process"
+            )
+    elif not url.database:
+        raise DatabaseMisconfigured(f"database.url names no database: write {dialect}://user:password@host/mcp_chat")
+    elif "," in (url.host or ""):
+        raise DatabaseMisconfigured("database.url names several hosts; one is supported")
+
+
+def _label(dialect: Dialect, url: URL) -> str:
+    if dialect == "sqlite":
+        return f"SQLite database {url.database}"
+    product = "PostgreSQL" if dialect == "postgresql" else "MySQL"
+    socket = url.query.get("unix_socket")
+    place = socket or ":".join(str(part) for part in (url.host or "localhost", url.port) if part)
+    return f"{product} database {url.database} at {place}"
+
+
+def _connect_args(dialect: Dialect) -> dict[str, Any]:
+    if dialect == "sqlite":
+        return {"timeout": SQLITE_BUSY_SECONDS, "isolation_level": None}
+    if dialect == "postgresql":
+        return {"server_settings": {"timezone": "UTC", "application_name": "mcp-gateway"}}
+    return {
+        "async_creator_fn": EscapingConnection.open,
+        "charset": "utf8mb4",
+        "sql_mode": SQL_MODE,
+        "init_command": "SET time_zone = '+00:00'",
+    }
+
+
+def _set_up_sqlite(connection: Any, record: object) -> None:
+    try:
+        cursor = connection.cursor()
+        for pragma in SQLITE_PRAGMAS:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """The driver is in autocommit mode, so that nobody but us begins; a deferred transaction that turns to writing
+    fails at once when another one writes, whatever the busy timeout.
+    """
+    writing = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

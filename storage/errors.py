@@ -1,0 +1,31 @@
+"""Errors of storage, by what the reader can do about them."""
+
+from __future__ import annotations
+
+
+class StorageError(Exception):
+    """Root of the family. The message is fit to be shown: what, where, what to do; it never holds a credential."""
+
+
+class DatabaseUnavailable(StorageError):
+    """The database does not answer; the same call may go through later."""
+
+
+class DatabaseContended(DatabaseUnavailable):
+    """Another transaction was in the way (a deadlock, a lock held too long); the whole transaction may be run again."""
+
+
+class DatabaseMisconfigured(StorageError):
+    """The database's URL cannot be used; the message says which part and what is accepted."""
+
+
+class SchemaOutdated(StorageError):
+    """The database's schema is not the one this version needs; the message names the command that mends it."""
+
+
+class AdoptionRefused(StorageError):
+    """An existing database cannot be adopted; the message lists every reason."""
+
+
+class RecordsFull(StorageError):
+    """No room is left to promise that a new call will be recorded."""

@@ -1,0 +1,71 @@
+"""What a driver's error means for whoever waits for the database.
+
+Which question: may the same call go through later, and is it worth running again at once? Touches nothing. The rule:
+only failures of the database itself are translated; a wrong statement or a violated constraint is the caller's and
+stays what it is.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DBAPIError
+
+from storage.errors import DatabaseContended, DatabaseUnavailable
+
+MYSQL_CONTENDED = frozenset({1020, 1205, 1213, 3572})
+MYSQL_UNAVAILABLE = frozenset(
+    {
+        *(1021, 1030, 1114),  # no room left
+        *(1040, 1203, 1226),  # too many connections
+        *(1044, 1045, 1049, 1129, 1130, 1251, 1698, 4151),  # not let in
+        *(1047, 1053, 1077, 1290, 1792, 1836, 3032),  # not ready, shutting down, read-only
+        *(1042, 1043, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1927, 4031),  # the line broke
+    }
+)
+MYSQL_CLIENT_ERRORS = range(2000, 3000)
+
+POSTGRESQL_CONTENDED = frozenset({"40001", "40P01", "55P03"})
+POSTGRESQL_UNAVAILABLE = ("08", "25006", "28", "3D", "53", "57P", "58")
+
+SQLITE_CONTENDED = frozenset({5, 6})
+"""SQLITE_BUSY and SQLITE_LOCKED."""
+SQLITE_UNAVAILABLE = frozenset({3, 8, 10, 11, 13, 14, 15, 23, 26})
+"""PERM, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, PROTOCOL, AUTH and NOTADB."""
+
+
+def meaning_of(error: DBAPIError, label: str) -> DatabaseUnavailable | None:
+    """The storage error behind a driver's error, or None when the statement itself was at fault."""
+    if _contended(error.orig):
+        return DatabaseContended(f"{label}: another transaction was in the way ({_words(error.orig)})")
+    if error.connection_invalidated or _unavailable(error.orig):
+        return DatabaseUnavailable(f"{label} cannot be used: {_words(error.orig)}")
+    return None
+
+
+def _contended(error: BaseException | None) -> bool:
+    """The MySQL driver's errors carry an SQL state as well, a coarser one: their number goes first."""
+    if (code := _mysql_code(error)) is not None:
+        return code in MYSQL_CONTENDED
+    return _sqlite_code(error) in SQLITE_CONTENDED or getattr(error, "sqlstate", None) in POSTGRESQL_CONTENDED
+
+
+def _unavailable(error: BaseException | None) -> bool:
+    if (code := _mysql_code(error)) is not None:
+        return code in MYSQL_UNAVAILABLE or code in MYSQL_CLIENT_ERRORS
+    state = getattr(error, "sqlstate", None) or ""
+    return _sqlite_code(error) in SQLITE_UNAVAILABLE or state.startswith(POSTGRESQL_UNAVAILABLE)
+
+
+def _sqlite_code(error: BaseException | None) -> int | None:
+    """The primary result code; extended codes keep it in their lowest byte."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code & 0xFF if isinstance(code, int) else None
+
+
+def _mysql_code(error: BaseException | None) -> int | None:
+    code = error.args[0] if error is not None and error.args else None
+    return code if isinstance(code, int) else None
+
+
+def _words(error: BaseException | None) -> str:
+    """The server's own sentence, without the driver's code and class."""
+    return str(error.args[-1] if error is not None and error.args else error)

@@ -1,0 +1,59 @@
+"""Accepted frames that no batch has taken yet.
+
+Which question: what is written next, and is it time? Touches nothing. The rule: frames leave in the order in which
+they came.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from storage.batch import Batch, Entry, Frame, batch_of
+from storage.settings import RecordingSettings
+
+
+class Intake:
+    """A queue of frames, numbered from 1, that is emptied batch by batch."""
+
+    def __init__(self, settings: RecordingSettings) -> None:
+        self._settings = settings
+        self._frames: deque[Frame] = deque()
+        self._bytes = 0
+        self._taken = self._last_seq = 0
+        self.accepted = 0
+        """The number of the last frame that came in."""
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the first frame came in, in seconds of the monotonic clock; None when there is none."""
+        return self._frames[0].at if self._frames else None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is enough for a batch. A call that began and ended since the last one has two frames."""
+        return len(self._frames) >= 2 * self._settings.batch_rows or self._bytes >= self._settings.batch_bytes
+
+    def put(self, entry: Entry, size: int, at: float, *, final: bool) -> None:
+        """The opening of a call, or its end, came in."""
+        self.accepted += 1
+        self._bytes += size
+        self._frames.append(Frame(self.accepted, at, entry, final, size))
+
+    def take(self) -> Batch:
+        """The next batch: at most `batch_rows` calls and `batch_bytes` bytes, but at least one frame."""
+        frames, calls, size = list[Frame](), set[int](), 0
+        while self._frames:
+            frame = self._frames[0]
+            is_one_more = frame.entry.seq not in calls and len(calls) == self._settings.batch_rows
+            if frames and (is_one_more or size + frame.size > self._settings.batch_bytes):
+                break
+            frames.append(self._frames.popleft())
+            calls.add(frame.entry.seq)
+            size += frame.size
+        batch = batch_of(frames, self._taken, self._last_seq)
+        self._taken, self._last_seq = batch.high, batch.last_seq
+        self._bytes -= size
+        return batch

@@ -1,0 +1,63 @@
+"""Which frames of a journal are in the database.
+
+Which question: was this batch applied already? Touches `journals`, one row per writer's run. The rule: a journal has
+one writer, which moves its row from batch to batch in the batch's own transaction.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.batch import Batch
+from storage.dialects import Dialect
+from storage.schema import journals
+from storage.upserts import once
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """One writer's run: a random id of 63 bits, and the replica it belongs to (a UUID, 32 hexadecimal digits)."""
+
+    id: int
+    replica_id: str
+    opened_at: datetime
+
+    async def claim(self, connection: AsyncConnection, dialect: Dialect, batch: Batch) -> bool:
+        """Take `batch` for this transaction; False when an earlier one has applied it."""
+        if batch.low == 0:
+            await connection.execute(once(dialect, journals), self._row())
+        moved = await connection.execute(
+            update(journals)
+            .where(journals.c.id == self.id, journals.c.applied_frame == batch.low)
+            .values(applied_frame=batch.high, started_seq=batch.last_seq)
+        )
+        if moved.rowcount == 1:
+            return True
+        applied = await connection.scalar(select(journals.c.applied_frame).where(journals.c.id == self.id))
+        if applied is None:
+            raise LookupError("this run's row has vanished from the table journals")
+        return False
+
+    async def set_aside(self, connection: AsyncConnection, calls: int) -> None:
+        """Count calls that have no row."""
+        await connection.execute(
+            update(journals).where(journals.c.id == self.id).values(set_aside=journals.c.set_aside + calls)
+        )
+
+    async def close(self, connection: AsyncConnection) -> None:
+        """Say that nothing more will come."""
+        await connection.execute(update(journals).where(journals.c.id == self.id).values(closed_at=datetime.now(UTC)))
+
+    def _row(self) -> dict[str, object]:
+        return {"id": self.id, "replica_id": self.replica_id, "worker": 0, "opened_at": self.opened_at}
+
+
+def new_journal(replica_id: str | None = None) -> Journal:
+    """A journal that nobody has used."""
+    return Journal(secrets.randbits(63), replica_id or uuid.uuid4().hex, datetime.now(UTC))

@@ -1,0 +1,1 @@
+"""The revisions. One that has shipped is never changed."""

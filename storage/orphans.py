@@ -1,0 +1,82 @@
+"""Calls whose gateway ended before they did.
+
+Which question: what becomes of rows that nobody will ever finish? Touches `server_calls` and `call_tallies`. The rule:
+they end as `unknown`, of a rank below a real end: should their gateway be alive after all, its own end of the call
+still replaces ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, Select, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.database import Database
+from storage.records import CallUid, Outcome, RecordState, Status
+from storage.schema import journals, replicas, server_calls
+from storage.tallies import Count, tally
+
+SEEN_WITHIN = timedelta(minutes=10)
+"""A replica that said so much lately that it is alive keeps its open rows."""
+
+CHUNK = 500
+REASON = "gateway_ended"
+MESSAGE = "the gateway ended before the call did; whether the server carried it out is not known"
+
+
+async def close_orphans(db: Database, *, spared: int | None = None) -> int:
+    """Close what earlier runs left open; returns how many rows that were.
+
+    For start-up, before calls are taken; the journal `spared` and those of replicas seen within the last 10 minutes
+    are left alone. Raises `DatabaseUnavailable`.
+    """
+    closed, now = 0, datetime.now(UTC)
+    while True:
+        async with db.writing() as connection:
+            orphans = (await connection.execute(_orphans(spared, now))).all()
+            await _close(connection, orphans, now)
+            await tally(connection, db.dialect, [_count(row) for row in orphans if row.journal_id is not None])
+        closed += len(orphans)
+        if len(orphans) < CHUNK:
+            return closed
+
+
+def _orphans(spared: int | None, now: datetime) -> Select[Any]:
+    calls = server_calls.c
+    alive = (
+        select(journals.c.id)
+        .join(replicas, replicas.c.id == journals.c.replica_id)
+        .where(replicas.c.seen_at > now - SEEN_WITHIN)
+    )
+    journal = or_(calls.journal_id.is_(None), calls.journal_id.not_in(alive))
+    open_rows = select(calls.id, calls.call_uid, calls.server_id, calls.journal_id).where(
+        calls.record_state == RecordState.OPEN, calls.call_uid.is_not(None), journal
+    )
+    if spared is not None:
+        open_rows = open_rows.where(or_(calls.journal_id.is_(None), calls.journal_id != spared))
+    return open_rows.order_by(calls.id).limit(CHUNK)
+
+
+async def _close(connection: AsyncConnection, orphans: Sequence[Row[Any]], now: datetime) -> None:
+    if not orphans:
+        return
+    calls = server_calls.c
+    await connection.execute(
+        update(server_calls)
+        .where(calls.id.in_([row.id for row in orphans]), calls.record_state == RecordState.OPEN)
+        .values(
+            record_state=RecordState.RECOVERED.value,
+            status=Status.FAILED.value,
+            outcome=Outcome.UNKNOWN.value,
+            reason=REASON,
+            error_message=MESSAGE,
+            updated_at=now,
+        )
+    )
+
+
+def _count(row: Row[Any]) -> Count:
+    return Count(CallUid(row.call_uid), row.server_id, Outcome.UNKNOWN, row.journal_id)

@@ -1,0 +1,166 @@
+"""All that a server offers, whatever it lists, over real sockets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, web
+from msgspec import Raw
+
+from gateway.errors import GatewayError, Kind
+from gateway.protocol.versions import Era
+from gateway.upstream import catalogs
+from gateway.upstream.catalogs import Listing
+from gateway.upstream.connection import client_session
+from gateway.upstream.server import Upstream
+from tests.support.mcp_http import Asked, McpServer
+from tests.support.upstreams import terms
+
+Build = Callable[..., Upstream]
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[ClientSession]:
+    async with client_session() as session:
+        yield session
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[McpServer]:
+    async with McpServer(modern=True) as server:
+        yield server
+
+
+@pytest.fixture
+async def upstream(server: McpServer, http: ClientSession) -> AsyncIterator[Upstream]:
+    upstream = Upstream(terms(url=server.url), http)
+    yield upstream
+    await upstream.close()
+
+
+def tool(name: str) -> dict[str, Any]:
+    return {"name": name, "inputSchema": {}}
+
+
+def names(tools: tuple[Raw, ...]) -> list[str]:
+    return [json.loads(bytes(definition))["name"] for definition in tools]
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+async def test_a_discovery_says_all_that_the_server_says(http: ClientSession, era: str) -> None:
+    async with McpServer(**{era: True}) as server:
+        upstream = Upstream(terms(url=server.url), http)
+        found = await upstream.discover()
+        assert (found.era, names(found.tools), found.flaws) == (Era(era), ["count", "echo"], ())
+        assert found.protocol_version == {"legacy": "2025-11-25", "modern": "2026-07-28"}[era]
+        assert json.loads(bytes(found.capabilities or b"")) == {"tools": {}}
+        assert json.loads(bytes(found.server_info or b""))["name"] == "peer"
+        await upstream.close()
+        assert server.sessions == {}
+
+
+@pytest.mark.trap(39)
+async def test_every_page_is_fetched_with_the_servers_own_cursors(server: McpServer, upstream: Upstream) -> None:
+    server.answers["tools/list"] = pages({None: (["a"], ""), "": (["b"], '"\u00e9"'), '"\u00e9"': (["c"], None)})
+    assert names((await upstream.discover()).tools) == ["a", "b", "c"]
+
+
+@pytest.mark.trap(39)
+async def test_a_list_that_runs_in_a_circle_is_cut(server: McpServer, upstream: Upstream) -> None:
+    server.answers["tools/list"] = pages({None: (["a"], "1"), "1": (["b"], "2"), "2": (["c"], "1")})
+    found = await upstream.discover()
+    assert names(found.tools) == ["a", "b", "c"]
+    assert found.flaws == ("the list leads back to a page that was seen before; it was cut there",)
+
+
+@pytest.mark.trap(39)
+async def test_a_list_that_never_ends_is_cut(server: McpServer, upstream: Upstream) -> None:
+    server.answers["tools/list"] = endless
+    found = await upstream.discover()
+    assert (len(found.tools), server.methods.count("tools/list")) == (catalogs.MOST_PAGES, catalogs.MOST_PAGES)
+    assert found.flaws == ("the list has more than 1000 pages; it was cut there",)
+
+
+@pytest.mark.trap(39)
+async def test_ten_thousand_tools_arrive_in_order(server: McpServer, upstream: Upstream) -> None:
+    server.definitions = [tool(f"t{number}") for number in range(10_000)]
+    assert names((await upstream.discover()).tools) == [f"t{number}" for number in range(10_000)]
+
+
+@pytest.mark.trap(39)
+async def test_a_bad_entry_costs_itself_alone(server: McpServer, upstream: Upstream) -> None:
+    server.definitions = [tool("a"), None, 7, {"inputSchema": {}}, {"name": ""}, {"name": 3}, tool("a"), tool("b")]
+    found = await upstream.discover()
+    assert names(found.tools) == ["a", "b"]
+    assert found.flaws == ("a tool without a name was left out", "the tool 'a' is listed twice; the first counts")
+
+
+async def test_definitions_keep_their_bytes(server: McpServer, upstream: Upstream) -> None:
+    exact = rb'{"name":"a", "x":1.10,"y":[1e2,"\u00e9","\ud800"],"z":null }'
+    body = b'{"jsonrpc":"2.0","id":%d,"result":{"tools":[' + exact + b"]}}"
+    server.answers["tools/list"] = lambda asked: raw(body % asked.message["id"])
+    assert [bytes(definition) for definition in (await upstream.discover()).tools] == [exact]
+
+
+async def test_a_server_without_tools_is_not_asked_for_them(server: McpServer, upstream: Upstream) -> None:
+    server.capabilities = {"prompts": {}}
+    assert (await upstream.discover()).tools == ()
+    assert "tools/list" not in server.methods
+
+
+@pytest.mark.parametrize("result", [{"tools": 7}, {"tools": {"a": 1}}, {}, [1], "x"])
+async def test_an_answer_that_is_no_list_is_the_servers_fault(
+    server: McpServer, upstream: Upstream, result: Any
+) -> None:
+    server.answers["tools/list"] = lambda asked: reply(asked, result)
+    with pytest.raises(GatewayError) as caught:
+        await upstream.discover()
+    assert (caught.value.kind, caught.value.reason) == (Kind.SERVER_PROTOCOL, "protocol")
+
+
+async def test_an_error_is_told_with_the_servers_words(server: McpServer, upstream: Upstream) -> None:
+    server.answers["tools/list"] = lambda asked: fail(asked)
+    with pytest.raises(GatewayError, match="the server refused: -32603 disk on fire"):
+        await upstream.discover()
+
+
+def test_a_listing_is_bounded_in_tools_and_in_complaints() -> None:
+    listing = Listing()
+    for number in range(catalogs.MOST_TOOLS + 2):
+        listing.add(Raw(b'{"name":"t%d"}' % number))
+    assert len(listing.tools) == catalogs.MOST_TOOLS
+    assert listing.flaws == ("the server lists more than 20000 tools; the rest was left out",)
+    for number in range(100):
+        listing.complain(f"flaw {number}")
+    assert len(listing.flaws) == catalogs.MOST_FLAWS
+
+
+def pages(book: dict[str | None, tuple[list[str], str | None]]) -> Callable[[Asked], Any]:
+    """Pages by cursor: their tools, and the cursor of the next page."""
+
+    async def turn(asked: Asked) -> web.Response:
+        listed, following = book[asked.params.get("cursor")]
+        result = {"tools": [tool(name) for name in listed]}
+        return asked.result(result if following is None else {**result, "nextCursor": following})
+
+    return turn
+
+
+async def endless(asked: Asked) -> web.Response:
+    number = int(asked.params.get("cursor", 0))
+    return asked.result({"tools": [tool(f"t{number}")], "nextCursor": str(number + 1)})
+
+
+async def reply(asked: Asked, result: Any) -> web.Response:
+    return asked.result(result)
+
+
+async def fail(asked: Asked) -> web.Response:
+    return asked.error(-32603, "disk on fire")
+
+
+async def raw(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")

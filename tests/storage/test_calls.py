@@ -1,0 +1,263 @@
+"""Recorded calls, for whoever wants to see them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from storage.calls import CallFilter, CallRow, Cursor, find, page
+from storage.database import Database
+from storage.following import PATIENCE, Follower
+from storage.records import CallUid, Outcome
+from storage.schema import mcp_servers, server_calls
+from storage.traffic import Traffic, recent
+from tests.support.recording import REQUEST, RESPONSE, World, now_us, running, world
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+NOON_US = int(NOON.timestamp()) * 1_000_000
+
+
+@pytest.fixture
+async def here(database: Database) -> World:
+    return await world(database)
+
+
+def tools(rows: list[CallRow]) -> list[str | None]:
+    return [row.tool for row in rows]
+
+
+class TestAPage:
+    async def test_is_newest_first_and_goes_on_by_key_within_one_second_too(self, here: World) -> None:
+        async with running(here.db) as writer:
+            for n in range(25):
+                here.record(writer, started_us=NOON_US + n // 10 * 1_000_000, target=f"t{n}")
+        seen, before = list[CallRow](), None
+        for _ in range(5):
+            rows = await page(here.db, CallFilter(), limit=6, before=before)
+            seen += rows
+            before = rows[-1].cursor
+        assert tools(seen) == [f"t{n}" for n in reversed(range(25))]
+        assert await page(here.db, CallFilter(), limit=6, before=before) == []
+
+    async def test_stays_right_while_calls_are_added(self, here: World) -> None:
+        async with running(here.db) as writer:
+            for n in range(4):
+                here.record(writer, started_us=NOON_US, target=f"t{n}")
+            await writer.flush()
+            first = await page(here.db, CallFilter(), limit=2)
+            here.record(writer, started_us=NOON_US, target="new")
+            await writer.flush()
+        assert tools(await page(here.db, CallFilter(), limit=9, before=first[-1].cursor)) == ["t1", "t0"]
+
+    async def test_holds_what_is_asked_for(self, here: World) -> None:
+        async with here.db.writing() as connection:
+            await connection.execute(insert(mcp_servers).values(id=77, name="Git", slug="git", host="stdio", port=0))
+            await connection.execute(insert(mcp_servers).values(id=78, name="Old one", host="h", port=1))
+        async with running(here.db) as writer:
+            here.record(writer, target="a")
+            here.record(writer, target="b", server_id=77)
+            here.record(writer, target="c", server_id=78, caller=here.bob)
+            here.record(writer, target="d", end={"outcome": Outcome.TIMEOUT})
+            writer.started(here.started(target="e"))
+        for asked, expected in [
+            ({}, "edcba"),
+            ({"server": "git"}, "b"),
+            ({"server": "Git"}, ""),
+            ({"server": "Old one"}, "c"),
+            ({"tool": "b"}, "b"),
+            ({"outcome": "ok"}, "cba"),
+            ({"outcome": "timeout"}, "d"),
+            ({"outcome": "in_progress"}, "e"),
+            ({"user": "bob"}, "c"),
+            ({"user": "bob", "server": "git"}, ""),
+        ]:
+            assert "".join(map(str, tools(await page(here.db, CallFilter(**asked), limit=9)))) == expected, asked
+
+    async def test_is_bounded_by_time_to_the_microsecond(self, here: World) -> None:
+        async with running(here.db) as writer:
+            for n, offset in enumerate((-1, 0, 499_999, 500_000, 1_000_000)):
+                here.record(writer, started_us=NOON_US + offset, target=str(n))
+        half = NOON + timedelta(milliseconds=500)
+        for asked, expected in [
+            ({"since": NOON}, "4321"),
+            ({"until": NOON}, "0"),
+            ({"since": half}, "43"),
+            ({"until": half}, "210"),
+            ({"since": NOON, "until": half}, "21"),
+        ]:
+            assert "".join(map(str, tools(await page(here.db, CallFilter(**asked), limit=9)))) == expected, asked
+
+    async def test_shows_calls_of_another_back_end_by_their_status(self, here: World) -> None:
+        async with running(here.db) as writer:
+            ours = here.record(writer)
+        columns = ["server_id", "session_id", "message_id", "request_data", "status", "response_time"]
+        async with here.db.writing() as connection:
+            await connection.execute(
+                insert(server_calls).from_select(columns, select(*(server_calls.c[n] for n in columns)))
+            )
+            await connection.execute(
+                update(server_calls).where(server_calls.c.call_uid.is_(None)).values(response_time=12.5)
+            )
+        theirs = next(row for row in await page(here.db, CallFilter(), limit=5) if row.call_uid != ours.call_uid)
+        assert (theirs.call_uid, theirs.outcome, theirs.status, theirs.response_ms) == (None, None, "success", 12.5)
+
+    async def test_row_says_everything_in_words(self, here: World) -> None:
+        async with running(here.db) as writer:
+            call = here.record(
+                writer,
+                end={"outcome": Outcome.UPSTREAM_ERROR, "reason": "status_503", "error_message": "no", "attempts": 2},
+            )
+        [row] = await page(here.db, CallFilter(), limit=1)
+        told = asdict(row)
+        for name in ("id", "created_at", "started_at", "finished_at", "session_id", "message_id"):
+            assert told.pop(name)
+        assert told == {
+            "call_uid": call.call_uid,
+            "server": "time",
+            "method": "tools/call",
+            "tool": "get_current_time",
+            "status": "failed",
+            "outcome": "upstream_error",
+            "reason": "status_503",
+            "error_message": "no",
+            "response_ms": 1.5,
+            "upstream_ms": 1.0,
+            "user": "alice",
+            "link": "auto",
+            "client_name": "tester",
+            "client_version": "1",
+            "client_era": "modern",
+            "server_era": "legacy",
+            "attempts": 2,
+            "request_bytes": len(REQUEST),
+            "response_bytes": len(RESPONSE),
+        }
+
+
+class TestOneCall:
+    async def test_is_found_whole(self, here: World) -> None:
+        async with running(here.db, exact="always") as writer:
+            call = here.record(writer)
+        found = await find(here.db, call.call_uid)
+        assert found is not None
+        assert (json.loads(found.request_data), json.loads(found.response_data or "")) == (
+            json.loads(REQUEST),
+            json.loads(RESPONSE),
+        )
+        assert (found.request_body, found.response_body) == (REQUEST, RESPONSE)
+        assert found.row.cursor == Cursor(found.row.created_at, found.row.id)
+
+    async def test_is_not_found_when_there_is_none(self, here: World) -> None:
+        assert await find(here.db, CallUid("0" * 32)) is None
+
+
+class Clock:
+    """Time that stands until it is told to move."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestFollowing:
+    async def test_tells_each_call_once_when_it_has_ended(self, here: World) -> None:
+        async with running(here.db) as writer:
+            here.record(writer, target="before")
+            open_before = here.started(target="open before")
+            writer.started(open_before)
+            await writer.flush()
+            follower = Follower(here.db, CallFilter())
+            await follower.open()
+            assert await follower.poll() == []
+            here.record(writer, target="new")
+            open_after = here.started(target="open after")
+            writer.started(open_after)
+            await writer.flush()
+            assert tools(await follower.poll()) == ["new"]
+            writer.finished(here.finished(open_before))
+            writer.finished(here.finished(open_after))
+            await writer.flush()
+            assert tools(await follower.poll()) == ["open before", "open after"]
+            assert await follower.poll() == []
+
+    async def test_filters_by_how_a_call_ended_and_not_by_how_it_stood(self, here: World) -> None:
+        async with running(here.db) as writer:
+            follower = Follower(here.db, CallFilter(outcome="timeout"))
+            under_way = Follower(here.db, CallFilter(outcome="in_progress"))
+            await follower.open()
+            await under_way.open()
+            slow, fine = here.started(target="slow"), here.started(target="fine")
+            writer.started(slow)
+            writer.started(fine)
+            await writer.flush()
+            assert await follower.poll() == []
+            assert tools(await under_way.poll()) == ["slow", "fine"]
+            writer.finished(here.finished(slow, outcome=Outcome.TIMEOUT))
+            writer.finished(here.finished(fine))
+            await writer.flush()
+            assert tools(await follower.poll()) == ["slow"]
+            assert await under_way.poll() == []
+
+    async def test_misses_no_row_whose_transaction_commits_after_a_later_one(self, here: World) -> None:
+        """Ids are handed out at the insert: the lower one may become visible last."""
+        clock = Clock()
+        async with running(here.db) as writer:
+            for n in (1, 2):
+                here.record(writer, started_us=NOON_US, target=f"t{n}")
+        early, late = await here.rows()
+        async with here.db.writing() as connection:
+            await connection.execute(server_calls.delete())
+        follower = Follower(here.db, CallFilter(), clock)
+        await follower.open()
+        await _insert(here, late._mapping)
+        assert tools(await follower.poll()) == ["t2"]
+        clock.now += PATIENCE
+        await _insert(here, early._mapping)
+        assert tools(await follower.poll()) == ["t1"]
+
+    async def test_forgets_what_it_has_told_after_a_while(self, here: World) -> None:
+        clock = Clock()
+        follower = Follower(here.db, CallFilter(), clock)
+        await follower.open()
+        async with running(here.db) as writer:
+            for _ in range(30):
+                here.record(writer)
+                await writer.flush()
+                clock.now += 1
+                assert len(await follower.poll()) == 1
+        assert len(follower._seen) <= PATIENCE + 2
+
+
+class TestRecentTraffic:
+    async def test_counts_what_ended_within_five_minutes_by_server_and_outcome(self, here: World) -> None:
+        ends = [(Outcome.OK, 10_000), (Outcome.OK, 30_000), (Outcome.TOOL_ERROR, 20_000), (Outcome.TIMEOUT, 900_000)]
+        async with running(here.db) as writer:
+            for outcome, spent in [*ends, (Outcome.CANCELLED, 5), (Outcome.REFUSED, 0)]:
+                here.record(writer, end={"outcome": outcome, "total_us": spent})
+            old = now_us() - 301_000_000
+            here.record(writer, started_us=old, end={"outcome": Outcome.UPSTREAM_ERROR})
+            here.record(writer, started_us=old, end={"finished_us": now_us(), "total_us": 20_000})
+            writer.started(here.started())
+        found = await recent(here.db)
+        assert found == await recent(here.db, here.server_id)
+        traffic = found[here.server_id]
+        assert (traffic.counted, traffic.successes, traffic.success_rate) == (5, 4, 0.8)
+        assert traffic.mean_ms == 20.0
+        assert traffic.calls[Outcome.CANCELLED] == traffic.calls[Outcome.REFUSED] == 1
+        assert traffic.concurrency == pytest.approx(980_005 / 300e6)
+
+    async def test_of_nothing_says_nothing(self, here: World) -> None:
+        assert await recent(here.db) == {}
+        nothing = Traffic()
+        assert (nothing.success_rate, nothing.mean_ms, nothing.counted, nothing.concurrency) == (None, None, 0, 0)
+
+
+async def _insert(here: World, row: Any) -> None:
+    async with here.db.writing() as connection:
+        await connection.execute(insert(server_calls).values(**row))
