@@ -54,7 +54,7 @@ from health.board import Board
 from health.metrics import HealthMetrics
 from health.monitor import Monitor, Traffic
 from health.scheduler import Scheduler
-from storage import migrate
+from storage import client_sessions, migrate
 from storage.database import Database
 from storage.metrics import StorageMetrics
 from storage.orphans import close_orphans
@@ -125,6 +125,7 @@ class _Builder:
         evidence = Evidence(board, scheduler, self._gauges.calls, clock)
         calls = Calls(writer, evidence, evidence, clock)
         sessions = self._sessions(load_or_make(sealing_keys, clock.entropy(KEY_BYTES)))
+        sessions.restore(await client_sessions.ended(self._db))
         pipeline = Pipeline(control, sessions, calls, self._gauges.calls)
         runner = await self._serve(pipeline, control, board, writer)
         self._stack.push_async_callback(_drain, pipeline, sessions, calls, runner, control)

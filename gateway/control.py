@@ -10,32 +10,30 @@ on it leaves everything as it was, is counted, and is told on `/readyz`.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from gateway.access import KeyRing, frontier
 from gateway.catalog import Catalog
-from gateway.config import ConfigErrors, Configuration, ReadFile, resolve
+from gateway.config import ConfigErrors, Configuration
 from gateway.fleet import Fleet
 from gateway.metrics import CallMetrics, ConnectionMetrics, FleetMetrics
 from gateway.pipeline import Live
-from gateway.registry import plan
+from gateway.registry import plan, served
 from gateway.routing import Server, table
-from gateway.settings import Config, ServerSpec
+from gateway.sessions import SessionFacts
 from health.monitor import Monitor
 from health.plan import Plan
 from health.probe import Observation
 from health.scheduler import Scheduler
-from storage import registry, users
+from storage import client_sessions, registry, users
 from storage.database import Database
 from storage.errors import StorageError
 from storage.records import Caller
-from storage.registration import ServerRow
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +42,10 @@ LOCAL_USER = "local"
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Where a configuration comes from: `load` reads and parses `path`; `env` and `read_file` fill in secrets."""
+    """Where a configuration comes from: `load` reads and parses `path`, secrets filled in."""
 
     path: Path
     load: Callable[[], Configuration]
-    env: Mapping[str, str]
-    read_file: ReadFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +124,15 @@ class Control:
     async def settle(self, endpoint: str, seconds: float) -> None:
         await self._fleet.settle(endpoint, seconds)
 
-    async def end_session(self, sid: str) -> None:
-        await self._fleet.end_session(sid)
+    async def end_session(self, facts: SessionFacts) -> None:
+        """A client's legacy session has ended. That is committed before the client hears of it, so that a restart
+        does not bring the session back; a database that is away delays nobody.
+        """
+        try:
+            await client_sessions.end(self._db, facts.sid, facts.user_id, facts.expires)
+        except StorageError as error:
+            log.warning("the end of a session was not stored, a restart would bring it back: %s", error)
+        await self._fleet.end_session(facts.sid)
 
     def table_changed(self) -> None:
         """The fleet has another table: show it to requests."""
@@ -158,18 +161,20 @@ class Control:
         self._gauges.connections.forget(server.slug)
 
     async def _enact(self, configuration: Configuration) -> None:
-        callers = await self._callers(configuration)
+        keys = await self._keys_of(configuration)
         await registry.apply(self._db, partial(plan, configuration))
-        self._configuration, self._keys = configuration, callers
-        await self._load()
+        await self._load(configuration, keys)
 
-    async def _load(self) -> None:
-        """The registry's servers become the fleet."""
-        self._generation = await registry.generation(self._db)
+    async def _load(self, configuration: Configuration, keys: KeyRing) -> None:
+        """The registry's servers become the fleet; nothing changes unless all of it could be read."""
+        generation = await registry.generation(self._db)
         await self._fleet.restore()
-        servers = self._servers(await registry.load(self._db))
-        self._fleet.set(servers, retire_after=self._configuration.lifecycle.grace)
-        plans = [self._plan(server) for server in servers]
+        found = served(configuration, await registry.load(self._db))
+        self._configuration, self._keys, self._generation = configuration, keys, generation
+        for problem in found.problems:
+            log.error("%s", problem)
+        self._fleet.set(found.servers, retire_after=configuration.lifecycle.grace)
+        plans = [self._plan(server) for server in found.servers]
         await self._monitor.watch(plans)
         self._scheduler.set(plans)
 
@@ -177,40 +182,16 @@ class Control:
         try:
             if await registry.generation(self._db) != self._generation:
                 async with self._changing:
-                    await self._load()
+                    await self._load(self._configuration, self._keys)
         except StorageError as error:
             log.debug("the registry could not be asked: %s", error)
 
-    async def _callers(self, configuration: Configuration) -> KeyRing:
+    async def _keys_of(self, configuration: Configuration) -> KeyRing:
         keys = configuration.auth.keys
         ids = await users.ensure_users(self._db, sorted({LOCAL_USER, *(key.user for key in keys)}))
         if not keys:
             return KeyRing({}, Caller(user_id=ids[LOCAL_USER], user=LOCAL_USER))
         return KeyRing({key.sha256: Caller(user_id=ids[key.user], user=key.user, key=key.name) for key in keys})
-
-    def _servers(self, rows: Sequence[ServerRow]) -> list[Server]:
-        found = []
-        for row in rows:
-            if row.enabled and row.slug is not None and row.spec is not None:
-                try:
-                    found.append(self._server(row, row.slug, row.spec))
-                except ConfigErrors as errors:
-                    log.error("server %s is left out: %s", row.slug, errors)
-        return found
-
-    def _server(self, row: ServerRow, slug: str, spec: Mapping[str, object]) -> Server:
-        resolved = resolve(
-            spec,
-            source=f"registry, server {slug}",
-            env=self._from.env,
-            read_file=self._from.read_file,
-            common=Config(**dict(self._common())),
-        )
-        named = resolved.model_copy(update={"name": row.name, "slug": slug, "maintenance": row.maintenance})
-        return Server(row.id, slug, named, _revision(named, self._configuration))
-
-    def _common(self) -> dict[str, object]:
-        return {"timeouts": self._configuration.timeouts, "health": self._configuration.health}
 
     def _plan(self, server: Server) -> Plan:
         return Plan(
@@ -227,15 +208,6 @@ class Control:
         self.problem = str(error).partition("\n")[0]
         self._gauges.fleet.load_refused()
         log.error("the configuration stays as it was: %s", error)
-
-
-def _revision(spec: ServerSpec, configuration: Configuration) -> bytes:
-    """Changes with whatever a server's sessions and children depend on, secrets and common settings included."""
-    hasher = hashlib.sha256(spec.model_dump_json(exclude={"description", "maintenance", "enabled", "health"}).encode())
-    for section in (configuration.timeouts, configuration.limits, configuration.lifecycle):
-        hasher.update(section.model_dump_json().encode())
-    hasher.update(str((spec.health or configuration.health).timeout).encode())
-    return hasher.digest()
 
 
 def _signature(path: Path) -> tuple[int, ...]:

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     FORBIDDEN_ORIGIN = "forbidden_origin"
     FORBIDDEN_HOST = "forbidden_host"
     BODY_TOO_LARGE = "body_too_large"
+    BODY_TOO_SLOW = "body_too_slow"
     UNSUPPORTED_MEDIA = "unsupported_media"
     NOT_ACCEPTABLE = "not_acceptable"
     METHOD_NOT_ALLOWED = "method_not_allowed"
@@ -69,6 +70,7 @@ HTTP_STATUS: Mapping[Kind, int] = {
     Kind.FORBIDDEN_ORIGIN: 403,
     Kind.FORBIDDEN_HOST: 421,
     Kind.BODY_TOO_LARGE: 413,
+    Kind.BODY_TOO_SLOW: 408,
     Kind.UNSUPPORTED_MEDIA: 415,
     Kind.NOT_ACCEPTABLE: 406,
     Kind.METHOD_NOT_ALLOWED: 405,
@@ -103,6 +105,7 @@ JSONRPC_CODE: Mapping[Kind, int] = {
     Kind.FORBIDDEN_ORIGIN: -32600,
     Kind.FORBIDDEN_HOST: -32600,
     Kind.BODY_TOO_LARGE: -32600,
+    Kind.BODY_TOO_SLOW: -32600,
     Kind.UNSUPPORTED_MEDIA: -32600,
     Kind.NOT_ACCEPTABLE: -32600,
     Kind.METHOD_NOT_ALLOWED: -32600,

@@ -10,14 +10,15 @@ admit → record → exchange → relay → close → answer (`gateway.calls`).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from msgspec import Raw
 
-from gateway import endings, local
+from gateway import batch, endings, local
 from gateway.access import Frontier, KeyRing
 from gateway.calls import Calls, Forwarder
 from gateway.errors import HTTP_STATUS, JSONRPC_CODE, GatewayError, Kind
@@ -27,7 +28,7 @@ from gateway.protocol.params import open_params
 from gateway.protocol.versions import Era, negotiate
 from gateway.request import Request
 from gateway.routing import AGGREGATE, Endpoint, Route, RoutingTable, find
-from gateway.sessions import Session, Sessions, Stream
+from gateway.sessions import Session, SessionFacts, Sessions, Stream
 from gateway.sink import Answer, Sink
 from gateway.upstream.values import ClientFacts
 from storage.records import Caller
@@ -58,8 +59,8 @@ class Source(Protocol):
     async def settle(self, endpoint: str, seconds: float) -> None:
         """Wait until every server of the endpoint has been listed or has failed once, but no longer than this."""
 
-    async def end_session(self, sid: str) -> None:
-        """A client's legacy session has ended: free what servers hold for it."""
+    async def end_session(self, facts: SessionFacts) -> None:
+        """A client's legacy session has ended: remember it, and free what servers hold for it."""
 
 
 class Counter(Protocol):
@@ -115,7 +116,7 @@ class Pipeline:
     async def end_session(self, session: Session) -> None:
         """End a legacy session, its exchanges, and what servers hold for it."""
         self._sessions.end(session)
-        await self._source.end_session(session.facts.sid)
+        await self._source.end_session(session.facts)
 
     async def handle(self, inbound: Inbound, sink: Sink) -> None:
         """Answer one POST on `sink`, whatever is in it."""
@@ -130,6 +131,8 @@ class Pipeline:
             raise GatewayError(Kind.DRAINING, "the gateway is shutting down; connect again")
         live = self._source.live
         endpoint = live.table.endpoint(inbound.endpoint)
+        if batch.is_batch(inbound.body) and self._takes_batches(inbound):
+            return await self._serve_batch(inbound, live.depth, sink)
         message = jsonrpc.parse(inbound.body, depth=live.depth)
         era = eras.classify(inbound.headers, message)
         serve = self._serve_modern if era is Era.MODERN else self._serve_legacy
@@ -140,6 +143,18 @@ class Pipeline:
         except Exception:  # the data path's last resort: whatever we got wrong, the client gets an answer
             log.exception("request failed: method=%s endpoint=%s", message.method[:64], inbound.endpoint)
             await self._refuse(message, _internal(), era, sink)
+
+    def _takes_batches(self, inbound: Inbound) -> bool:
+        session = self._session_of(inbound)
+        return session is not None and session.facts.version == batch.VERSION
+
+    async def _serve_batch(self, inbound: Inbound, depth: int, sink: Sink) -> None:
+        jsonrpc.check_text(inbound.body, depth)
+        bodies = batch.parts(inbound.body)
+        done = [batch.Part(sink) for _ in bodies]
+        alone = (replace(inbound, body=body) for body in bodies)
+        await asyncio.gather(*(self.handle(one, part) for one, part in zip(alone, done, strict=True)))
+        await sink.finish(batch.whole_answer(done))
 
     async def _refuse(self, message: Message, error: GatewayError, era: Era, sink: Sink) -> None:
         self._counter.refusal(error.reason)

@@ -70,6 +70,7 @@ class Limits(Section):
     """`limits:`"""
 
     request_bytes: int = Field(16_777_216, ge=1_024, description="bytes of a client's request at most")
+    request_seconds: float = Field(60.0, gt=0, description="seconds a client may take to send a request's body")
     response_bytes: int = Field(67_108_864, ge=1_024, description="bytes of one message from a server at most")
     header_bytes: int = Field(16_384, ge=4_096, description="bytes of a request's header block at most")
     depth: int = Field(128, ge=8, le=512, description="levels of nesting in a JSON text at most")

@@ -22,14 +22,11 @@ class Intake:
         self._taken = self._last_seq = 0
         self.accepted = 0
         """The number of the last frame that came in."""
+        self.oldest: float | None = None
+        """When the first frame came in, in seconds of the monotonic clock; None when there is none."""
 
     def __len__(self) -> int:
         return len(self._frames)
-
-    @property
-    def oldest(self) -> float | None:
-        """When the first frame came in, in seconds of the monotonic clock; None when there is none."""
-        return self._frames[0].at if self._frames else None
 
     @property
     def is_full(self) -> bool:
@@ -41,6 +38,7 @@ class Intake:
         self.accepted += 1
         self._bytes += size
         self._frames.append(Frame(self.accepted, at, entry, final, size))
+        self.oldest = self._frames[0].at
 
     def take(self) -> Batch:
         """The next batch: at most `batch_rows` calls and `batch_bytes` bytes, but at least one frame."""
@@ -56,4 +54,5 @@ class Intake:
         batch = batch_of(frames, self._taken, self._last_seq)
         self._taken, self._last_seq = batch.high, batch.last_seq
         self._bytes -= size
+        self.oldest = self._frames[0].at if self._frames else None
         return batch

@@ -6,18 +6,21 @@ one writer, which moves its row from batch to batch in the batch's own transacti
 
 from __future__ import annotations
 
+import logging
 import secrets
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.batch import Batch
 from storage.dialects import Dialect
 from storage.schema import journals
 from storage.upserts import once
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +35,14 @@ class Journal:
         """Take `batch` for this transaction; False when an earlier one has applied it."""
         if batch.low == 0:
             await connection.execute(once(dialect, journals), self._row())
-        moved = await connection.execute(
-            update(journals)
-            .where(journals.c.id == self.id, journals.c.applied_frame == batch.low)
-            .values(applied_frame=batch.high, started_seq=batch.last_seq)
-        )
-        if moved.rowcount == 1:
+        if await self._moved(connection, batch, journals.c.applied_frame == batch.low):
             return True
         applied = await connection.scalar(select(journals.c.applied_frame).where(journals.c.id == self.id))
-        if applied is None:
-            raise LookupError("this run's row has vanished from the table journals")
-        return False
+        if applied is not None and applied >= batch.high:
+            return False
+        log.warning("the database has lost calls that were recorded: it stands at frame %s, not %s", applied, batch.low)
+        await connection.execute(once(dialect, journals), self._row())
+        return await self._moved(connection, batch)
 
     async def set_aside(self, connection: AsyncConnection, calls: int) -> None:
         """Count calls that have no row."""
@@ -53,6 +53,11 @@ class Journal:
     async def close(self, connection: AsyncConnection) -> None:
         """Say that nothing more will come."""
         await connection.execute(update(journals).where(journals.c.id == self.id).values(closed_at=datetime.now(UTC)))
+
+    async def _moved(self, connection: AsyncConnection, batch: Batch, *conditions: ColumnElement[bool]) -> bool:
+        moved = update(journals).where(journals.c.id == self.id, *conditions)
+        result = await connection.execute(moved.values(applied_frame=batch.high, started_seq=batch.last_seq))
+        return result.rowcount == 1
 
     def _row(self) -> dict[str, object]:
         return {"id": self.id, "replica_id": self.replica_id, "worker": 0, "opened_at": self.opened_at}

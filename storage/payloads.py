@@ -40,6 +40,8 @@ class Omission(StrEnum):
     MALFORMED = "malformed"
     MEMORY = "memory"
     """It was dropped before it was written: the database was away and the room for unwritten records used up."""
+    UNREDACTED = "unredacted"
+    """Its secrets could not be hidden."""
     REFUSED = "refused"
     """The database did not take it."""
 
@@ -79,9 +81,9 @@ def refused(whole: Payload) -> Payload:
     return Payload(data, whole.total_bytes, whole.sha256)
 
 
-def dropped(total_bytes: int) -> Payload:
+def dropped(reason: Omission, total_bytes: int) -> Payload:
     """Stands for a payload that was dropped unredacted, and is therefore unhashed."""
-    return Payload(_omitted(Omission.MEMORY, total_bytes, b""), total_bytes, b"")
+    return Payload(_omitted(reason, total_bytes, b""), total_bytes, b"")
 
 
 def _omitted(reason: Omission, total_bytes: int, digest: bytes) -> bytes:

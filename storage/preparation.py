@@ -10,7 +10,7 @@ import asyncio
 import logging
 
 from storage.batch import Batch
-from storage.payloads import Payload, Redaction, dropped, payload
+from storage.payloads import Omission, Payload, Redaction, dropped, payload
 from storage.records import CallUid
 from storage.settings import RecordingSettings
 
@@ -63,4 +63,4 @@ class Preparation:
             return payload(self._redaction.redact(text) if self._settings.redact else text, self._settings)
         except (ValueError, LookupError, TypeError, RecursionError):
             log.exception("a payload of call %s could not be redacted and is left out of its record", uid)
-            return dropped(len(text))
+            return dropped(Omission.UNREDACTED, len(text))

@@ -365,6 +365,17 @@ leases = Table(
     Column("until", Instant, nullable=False),
 )
 
+client_sessions = Table(
+    "client_sessions",
+    metadata,
+    Column("sid", uid(), primary_key=True),
+    Column("user_id", Integer, nullable=False),
+    Column("ended_at", Instant),
+    Column("expires_at", Instant, nullable=False),
+    Index(None, "expires_at"),
+)
+"""A row is written at the first fact that a sealed session id cannot carry; no row, no such fact."""
+
 generations = Table(
     "generations",
     metadata,

@@ -19,6 +19,7 @@ from dataclasses import replace
 from time import monotonic
 
 import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
 from storage.batch import Batch, Entry
 from storage.database import Database
@@ -27,7 +28,7 @@ from storage.intake import Intake
 from storage.journals import new_journal
 from storage.ledger import Ledger
 from storage.metrics import StorageMetrics
-from storage.payloads import Redaction, dropped
+from storage.payloads import Omission, Redaction, dropped
 from storage.preparation import Preparation
 from storage.records import CallUid, Finished, Started
 from storage.settings import RecordingSettings
@@ -79,8 +80,9 @@ class Writer:
 
     @property
     def lag(self) -> float:
-        """Seconds since the oldest unwritten frame was accepted; 0 when nothing waits."""
-        oldest = self._batch.frames[0].at if self._batch is not None else self._intake.oldest
+        """Seconds since the oldest unwritten frame was accepted; 0 when nothing waits. Any thread may ask."""
+        batch = self._batch
+        oldest = self._intake.oldest if batch is None else batch.frames[0].at
         return 0.0 if oldest is None else monotonic() - oldest
 
     @property
@@ -109,7 +111,8 @@ class Writer:
             return
         size = len(record.response or b"")
         if not self._fits(size):
-            entry.response, record, size = dropped(size), msgspec.structs.replace(record, response=None), 0
+            entry.response = dropped(Omission.MEMORY, size)
+            record, size = msgspec.structs.replace(record, response=None), 0
         entry.finished = record
         entry.held += size
         self._pending_bytes += size
@@ -155,10 +158,11 @@ class Writer:
             await asyncio.wait([self._task], timeout=grace)
             self._task.cancel()
             await asyncio.wait([self._task])
-        if self._pending:
-            self._metrics.lost.inc(self._pending)
-            log.error("%d records are lost: %s", self._pending, self.trouble or "there was no time to write them")
-        return self._pending
+        lost, self._pending = self._pending, 0
+        if lost:
+            self._metrics.lost.inc(lost)
+            log.error("%d records are lost: %s", lost, self.trouble or "there was no time to write them")
+        return lost
 
     async def _is_due(self) -> bool:
         """Wait until there is a batch to write; False when the writer is closing and nothing is left."""
@@ -193,7 +197,9 @@ class Writer:
             self._metrics.errors["contended"].inc()
         except DatabaseUnavailable as error:
             self._wait("unavailable", str(error))
-        except Exception as error:  # noqa: BLE001  the writer's loop: no row and no defect of ours may end recording
+        except Exception as error:  # the writer's loop: no row and no defect of ours may end recording
+            if batch.careful or not isinstance(error, SQLAlchemyError):
+                log.error("a batch could not be written", exc_info=error)
             batch.careful = True
             self._wait("refused", f"a batch was refused ({type(error).__name__})")
         else:

@@ -12,7 +12,7 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -45,6 +45,8 @@ HEADINGS = (
 ERROR_CHARS = 80
 POLL_SECONDS = 0.5
 MAX_LIMIT = 10_000
+OFFERED = 20
+"""Names that are listed when none is near."""
 
 EPILOG = """\
 examples:
@@ -118,12 +120,13 @@ async def _is_set(wait: Callable[[], Awaitable[object]], patience: float) -> boo
 
 async def _filter(db: Database, arguments: argparse.Namespace) -> CallFilter:
     now = datetime.now(UTC)
-    outcome = _known("--outcome", arguments.outcome, OUTCOMES)
+    outcome = _known("--outcome", arguments.outcome, OUTCOMES, OUTCOMES)
     since, until = (_moment(flag, getattr(arguments, flag[2:]), now) for flag in ("--since", "--until"))
-    servers = {name: row.slug or row.name for row in await registry.load(db) for name in (row.slug, row.name) if name}
-    server = _known("--server", arguments.server, servers)
+    rows = await registry.load(db)
+    servers = {name: row.slug or row.name for row in rows for name in (row.name, row.slug) if name}
+    server = _known("--server", arguments.server, servers, servers.values())
     users = {name: stored for stored in await usernames(db) for name in (stored, canonical(stored))}
-    user = _known("--user", arguments.user and canonical(arguments.user), users)
+    user = _known("--user", arguments.user and canonical(arguments.user), users, users.values())
     slug, tool = _tool(arguments.tool, servers)
     return CallFilter(
         server=slug if server is None else servers[server],
@@ -141,11 +144,12 @@ def _tool(name: str | None, servers: Iterable[str]) -> tuple[str | None, str | N
     return (slug, own) if separator and slug in servers else (None, name)
 
 
-def _known(flag: str, word: str | None, known: Iterable[str]) -> str | None:
-    if word is None or word in (words := list(known)):
+def _known(flag: str, word: str | None, known: Container[str], offered: Iterable[str]) -> str | None:
+    if word is None or word in known:
         return word
+    words = sorted(set(offered))
     meant = nearest(word, words)
-    hint = f"did you mean {meant}?" if meant else f"there is {', '.join(sorted(words)[:20]) or 'none'}"
+    hint = f"did you mean {meant}?" if meant else f"there is {', '.join(words[:OFFERED]) or 'none'}"
     raise Misused(f"{flag}: {word!r} is not known; {hint}")
 
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 FORMS = "write 30s, 10m, 2h, 3d, 1w, 2026-01-31 or 2026-01-31T08:30"
 
-_AGO = re.compile(r"(\d{1,9})([smhdw])")
-_NEARLY_AGO = re.compile(r"\W*(\d{1,9})\s*([smhdw])[a-z]*(\s+ago)?\W*", re.IGNORECASE)
+_AGO = re.compile(r"([0-9]{1,9})([smhdw])")
+_NEARLY_AGO = re.compile(r"\W*([0-9]{1,9})\s*([smhdw])[a-z]*(\s+ago)?\W*", re.IGNORECASE)
 
 
 def moment(text: str, now: datetime) -> datetime:

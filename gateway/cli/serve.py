@@ -20,7 +20,7 @@ import uvloop
 
 from gateway import __version__
 from gateway.app import Gateway, running
-from gateway.cli.common import Flags, add_config_argument, configuration, environment, read_file
+from gateway.cli.common import Flags, add_config_argument, configuration
 from gateway.cli.invocation import program
 from gateway.config import Configuration
 from gateway.control import Control, Surroundings
@@ -53,7 +53,8 @@ def add_parser(subparsers: Any) -> None:
 
 def handle(arguments: argparse.Namespace) -> int:
     """Serve until a signal. Returns 0 after a drain."""
-    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # series nobody reads: one more per labelled counter and histogram
+    # Series that nobody reads: one more per labelled counter and histogram.
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_awaited(_serve(arguments)))
 
@@ -71,7 +72,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
     for warning in config.warnings:
         log.warning("%s", warning)
     path = Path(arguments.config)
-    surroundings = Surroundings(path, load, environment(arguments.config), read_file)
+    surroundings = Surroundings(path, load)
     signals = Tasks("signals")
     stop = _stop_on_signals()
     async with running(config, surroundings, sealing_keys_of(config, path)) as gateway:

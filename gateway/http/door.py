@@ -9,6 +9,7 @@ MCP 2026-07-28 `basic/transports/streamable-http`, MCP 2025-11-25 `basic/transpo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -101,7 +102,7 @@ class Doors:
         self, request: web.Request, caller: Caller, endpoint: str, headers: Mapping[str, str]
     ) -> web.StreamResponse:
         check_media(request)
-        body = await read_body(request, self._limits.request_bytes)
+        body = await read_body(request, self._limits)
         reply = Reply(request, self._tasks, self._patience, headers, self._streams)
         try:
             await self._pipeline.handle(Inbound(endpoint, caller, request.headers, body), reply)
@@ -144,7 +145,7 @@ class Doors:
             extra[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="mcp-gateway"'
         if error.kind is Kind.METHOD_NOT_ALLOWED:
             extra[hdrs.ALLOW] = "POST" if "session" in error.message else METHODS
-        if error.kind is Kind.BODY_TOO_LARGE:
+        if error.kind in (Kind.BODY_TOO_LARGE, Kind.BODY_TOO_SLOW):
             extra[hdrs.CONNECTION] = "close"
         return web.Response(
             body=jsonrpc.error(None, JSONRPC_CODE[error.kind], error.message, error.data),
@@ -179,10 +180,19 @@ def check_media(request: web.Request) -> None:
         raise GatewayError(Kind.NOT_ACCEPTABLE, "accept application/json and text/event-stream")
 
 
-async def read_body(request: web.Request, limit: int) -> bytes:
-    """The whole body. Raises BODY_TOO_LARGE, naming the limit, before more than `limit` bytes are held."""
-    if request.content_length is not None and request.content_length > limit:
-        raise _too_large(limit)
+async def read_body(request: web.Request, limits: Limits) -> bytes:
+    """The whole body. Raises BODY_TOO_LARGE or BODY_TOO_SLOW, naming the limit; never holds more than the limit."""
+    if request.content_length is not None and request.content_length > limits.request_bytes:
+        raise _too_large(limits.request_bytes)
+    try:
+        async with asyncio.timeout(limits.request_seconds):
+            return await _read(request, limits.request_bytes)
+    except TimeoutError as error:
+        words = f"the body took longer than limits.request_seconds, {limits.request_seconds:g} s"
+        raise GatewayError(Kind.BODY_TOO_SLOW, words) from error
+
+
+async def _read(request: web.Request, limit: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.content.iter_any():

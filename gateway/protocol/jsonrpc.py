@@ -119,7 +119,7 @@ def parse(body: bytes, *, depth: int = 128) -> Message:
     """The one message in `body`. Raises `Malformed`: -32700 for what is no UTF-8 JSON text or nests deeper than
     `depth`, -32600 for JSON that is no message of MCP.
     """
-    _check_text(body, depth)
+    check_text(body, depth)
     envelope = _open(body)
     if bytes(envelope.jsonrpc) != _VERSION and string(envelope.jsonrpc) != "2.0":
         raise _refused(envelope, 'jsonrpc must be "2.0"')
@@ -153,7 +153,8 @@ def error_raw(id: Raw | bytes | int | None, body: Raw | bytes) -> bytes:
     return _written(_member(b"id", None if id is None else _id_text(id)), _member(b"error", body))
 
 
-def _check_text(body: bytes, depth: int) -> None:
+def check_text(body: bytes, depth: int) -> None:
+    """Raises `Malformed` for what no JSON text of ours may be: a byte order mark, no UTF-8, nested too deeply."""
     if body.startswith(b"\xef\xbb\xbf"):
         raise Malformed(PARSE_ERROR, "Parse error: the text begins with a byte order mark (RFC 8259 §8.1)")
     if not body.isascii():

@@ -47,11 +47,14 @@ class EventParser:
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """The events that `chunk` completes; to be read to the end. Raises `EventTooLarge`."""
-        first, *rest = self._cut(chunk)
-        self._hold(first)
-        for part in rest:
-            yield from self._end_line()
-            self._hold(part)
+        *ends, rest = self._cut(chunk)
+        for end in ends:
+            line = self._completed(end)
+            if line:
+                self._take(line)
+            else:
+                yield from self._dispatch()
+        self._line += self._measured(rest)
 
     def _cut(self, chunk: bytes) -> list[bytes]:
         """`chunk` at its line ends; the LF of a CRLF may come in the next chunk."""
@@ -63,28 +66,30 @@ class EventParser:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return chunk.split(b"\n")
 
-    def _hold(self, part: bytes) -> None:
+    def _measured(self, part: bytes) -> bytes:
         if len(self._data) + len(self._line) + len(part) > self._limit:
             raise EventTooLarge(f"an event exceeds {self._limit} bytes")
-        self._line += part
+        return part
 
-    def _end_line(self) -> Iterator[Event]:
-        line = bytes(self._line)
-        self._line.clear()
+    def _completed(self, end: bytes) -> bytes:
+        """The line that `end` ends."""
+        line = self._measured(end)
+        if self._line:
+            line = bytes(self._line + end)
+            self._line.clear()
         if self._at_start:
             line = line.removeprefix(BOM)
             self._at_start = False
-        if line:
-            self._take(line)
-        else:
-            yield from self._dispatch()
+        return line
 
     def _take(self, line: bytes) -> None:
-        field, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
+        colon = line.find(b":")
+        value_at = colon + 2 if line[colon + 1 : colon + 2] == b" " else colon + 1
+        field, value = (line[:colon], line[value_at:]) if colon >= 0 else (line, b"")
         match field:
             case b"data":
-                self._data += value + b"\n"
+                self._data += value
+                self._data += b"\n"
             case b"event":
                 self._name = value
             case b"id" if b"\0" not in value:
@@ -93,12 +98,12 @@ class EventParser:
                 self.retry = int(value)
 
     def _dispatch(self) -> Iterator[Event]:
+        """A data field, even an empty one, makes an event."""
         self.last_id = self._id
-        data, name = bytes(self._data), self._name.decode("utf-8", "replace")
-        self._data.clear()
-        self._name = b""
+        data, name = self._data, self._name.decode("utf-8", "replace")
+        self._data, self._name = bytearray(), b""
         if data:
-            yield Event(data.removesuffix(b"\n"), name or "message", self.last_id)
+            yield Event(bytes(memoryview(data)[:-1]), name or "message", self.last_id)
 
 
 def event(data: bytes, *, id: str | None = None, retry: int | None = None) -> bytes:

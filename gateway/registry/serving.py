@@ -19,7 +19,8 @@ from gateway.routing import Server
 from gateway.settings import ServerSpec
 from storage.registration import Origin, ServerRow, fingerprint
 
-_FOR_PEOPLE = {"name", "description", "enabled", "maintenance"}
+_NOT_CONNECTED = {"name", "description", "enabled", "maintenance", "health"}
+"""Keys that a server's sessions and children do not depend on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ def _no_file(path: str) -> str:
 
 def _revision(config: Configuration, spec: ServerSpec) -> bytes:
     """Changes with everything that a running server was built from; it holds secrets' hash, and is never stored."""
-    common = config.model_dump_json(include={"timeouts", "limits", "lifecycle", "health"})
-    own = spec.model_dump_json(exclude=_FOR_PEOPLE)
-    return hashlib.sha256(f"{own}\n{common}".encode()).digest()
+    common = config.model_dump_json(include={"timeouts", "limits", "lifecycle"})
+    own = spec.model_dump_json(exclude=_NOT_CONNECTED)
+    patience = (spec.health or config.health).timeout
+    return hashlib.sha256(f"{own}\n{common}\n{patience}".encode()).digest()

@@ -30,7 +30,7 @@ from gateway.upstream.exchange import Dropped, Head, OnDropped, RefusedByStatus
 from gateway.upstream.unpack import too_large
 from gateway.upstream.waits import Waits
 
-RETRY = 1.0
+_RETRY = 1.0
 """Seconds before a closed stream is fetched again, where the server names none."""
 
 _RESPONSES = (MessageKind.RESULT, MessageKind.ERROR)
@@ -68,13 +68,10 @@ class HttpExchange:
         self._resume = resume
         self._ready: deque[Message] = deque()
         self._last_event = ""
-        self._retry = RETRY
-        self._attach(response)
-
-    @property
-    def response(self) -> aiohttp.ClientResponse:
+        self._retry = _RETRY
+        self.response = response
         """The HTTP response that is being read."""
-        return self._response
+        self._opened: BodyReader | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -90,31 +87,34 @@ class HttpExchange:
         self.complete = message.kind in _RESPONSES
         return message
 
-    def _attach(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self._body = body_of(response, self._reading.limit)
+    @property
+    def _body(self) -> BodyReader:
+        """Opened at the first byte, and not for a refusal: its coding, or its size, may be beyond us."""
+        if self._opened is None:
+            self._opened = body_of(self.response, self._reading.limit)
+        return self._opened
 
     async def _read(self) -> None:
         """Take in the next piece of the answer, whatever it is."""
-        if self._response.status in _NOTHING:
-            message = f"the server answered a request with {self._response.status}: it will not answer"
+        if self.response.status in _NOTHING:
+            message = f"the server answered a request with {self.response.status}: it will not answer"
             raise GatewayError(Kind.SERVER_PROTOCOL, message, reason="no_answer")
-        if not is_success(self._response):
-            self._ready.append(self._addressed(await refusal(self._response, self._reading)))
-        elif chunk := await self._chunk():
-            self._take(self._body.feed(chunk))
-        else:
-            self._take(self._body.end())
-            if not self._ready:
-                await self._go_on()
+        if not is_success(self.response):
+            self._ready.append(self._addressed(await refusal(self.response, self._reading)))
+            return
+        body = self._body
+        chunk = await self._chunk()
+        self._take(body.feed(chunk) if chunk else body.end())
+        if not chunk and not self._ready:
+            await self._go_on()
 
     async def _chunk(self) -> bytes:
         """Some bytes; none at the end, and none where a stream broke that can be fetched again."""
         try:
-            return await self._response.content.readany()
+            return await self.response.content.readany()
         except aiohttp.ClientError as error:
             if not self._last_event:
-                raise failure(error, self._response.url) from error
+                raise failure(error, self.response.url) from error
             return b""
 
     def _take(self, messages: Iterable[Message]) -> None:
@@ -140,16 +140,16 @@ class HttpExchange:
         """The body is over without an answer: fetch the rest of the stream, if the server keeps it."""
         if not self._last_event:
             raise self._unanswered()
-        self._response.close()
+        self.response.close()
         await asyncio.sleep(self._retry)
         response = await self._resume(self._last_event)
         if not is_success(response) or media_type(response) != STREAM:
             response.close()
             raise self._unanswered()
-        self._attach(response)
+        self.response, self._opened = response, None
 
     def _unanswered(self) -> GatewayError:
-        if self._body.is_stream or media_type(self._response) == STREAM:
+        if self._body.is_stream or media_type(self.response) == STREAM:
             return GatewayError(
                 Kind.SERVER_CLOSED, "the server ended its stream without an answer", reason="stream_ended"
             )
@@ -229,7 +229,7 @@ def _words(response: aiohttp.ClientResponse, text: bytes, secrets: frozenset[str
     said = " ".join(text[:_ERROR_BYTES].decode("utf-8", "replace").split())
     for secret in secrets:
         said = said.replace(secret, "***")
-    status = f"the server answered {response.status} {response.reason or ''}".rstrip()
+    status = f"the server answered with HTTP status {response.status}"
     if (target := redirect_of(response)) is not None:
         return f"{status}, a redirect to {target.origin()}; write the final address into the server's url"
     return f"{status}: {said[:_EXCERPT]}" if said.isprintable() and said and not said.startswith("<") else status

@@ -60,15 +60,17 @@ class Child:
         cannot be run, TIMEOUT after `within` seconds; both `unsent`.
         """
         path = command.locate()
-        readable, writable = os.pipe()
+        status, far_end = os.pipe()
         try:
-            child = await cls._spawn(command, path, writable, _Pipes(hear, over))
+            try:
+                child = await cls._spawn(command, path, far_end, _Pipes(hear, over))
+            finally:
+                os.close(far_end)
+            await child._becomes_program(command, status, within)
         except OSError as error:
-            os.close(readable)
             raise unstartable(f"the command {command.program!r} cannot be started: {error.strerror}") from error
         finally:
-            os.close(writable)
-        await child._becomes_program(command, readable, within)
+            os.close(status)
         return child
 
     @property
@@ -135,7 +137,6 @@ class Child:
             message = f"the command {command.program!r} did not start within {within:g} s"
             raise GatewayError(Kind.TIMEOUT, message, reason="connect", unsent=True) from None
         finally:
-            os.close(status)
             if not started:
                 await self.stop(Patience(eof=0.0, term=0.0))
 

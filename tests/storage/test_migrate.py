@@ -17,7 +17,7 @@ from tests.support import mcp_chat
 from tests.support.engines import Engines, made, params
 from tests.support.killing import Killed, killed_after_its_first_change
 
-HEAD = "gateway_0004"
+HEAD = "gateway_0005"
 
 
 async def test_an_empty_database_is_outdated_and_the_command_is_named(empty_database: Database) -> None:
@@ -150,9 +150,13 @@ class TestMySQL:
                 assert (await look(connection)).columns["chat_sessions"]["title"].default == "it's new"
 
     async def test_two_upgrades_of_two_databases_do_not_wait_for_each_other(self, engines: Engines, name: str) -> None:
-        async with made(engines[name]) as one, made(engines[name]) as other:
-            async with one.writing() as connection, migrate._alone(one, connection):
-                assert (await migrate.upgrade(other)).is_current
+        async with (
+            made(engines[name]) as one,
+            made(engines[name]) as other,
+            one.writing() as connection,
+            migrate._alone(one, connection),
+        ):
+            assert (await migrate.upgrade(other)).is_current
 
 
 async def _is_killed(db: Database) -> bool:

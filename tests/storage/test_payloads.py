@@ -139,7 +139,7 @@ def test_what_the_database_refuses_is_told_with_its_hash() -> None:
 
 
 def test_what_was_dropped_unredacted_has_no_hash() -> None:
-    assert json.loads(dropped(7).data) == {"$omitted": "memory", "bytes": 7}
+    assert json.loads(dropped(Omission.MEMORY, 7).data) == {"$omitted": "memory", "bytes": 7}
 
 
 class TestLaws:

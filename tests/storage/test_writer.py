@@ -223,6 +223,34 @@ class TestBatches:
         assert [row.calls for row in await here.rows(call_tallies)] == [1]
         assert len(await here.rows()) == 1
 
+    async def test_of_two_writers_do_not_disturb_each_other(self, here: World) -> None:
+        async with running(here.db, batch_rows=10) as one, running(here.db, batch_rows=10) as two:
+            for n in range(100):
+                for writer in (one, two):
+                    here.record(writer, auto_session=str(n % 7))
+                await asyncio.sleep(0)
+        rows = await here.rows()
+        assert [row.outcome for row in rows] == ["ok"] * 200
+        assert len({row.session_id for row in rows}) == 7
+        assert sorted(row.calls for row in await here.rows(call_tallies)) == [100, 100]
+
+    @pytest.mark.parametrize("behind", ["delete", "reset"])
+    async def test_go_on_over_a_database_that_was_restored_from_a_backup(
+        self, here: World, behind: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with running(here.db) as writer:
+            for _ in range(3):
+                here.record(writer)
+                await writer.flush()
+            async with here.db.writing() as connection:
+                await connection.execute(
+                    journals.delete() if behind == "delete" else update(journals).values(applied_frame=2)
+                )
+            here.record(writer)
+        assert await here.has(4)
+        assert [(row.applied_frame, row.started_seq) for row in await here.rows(journals)] == [(8, 4)]
+        assert "the database has lost calls" in caplog.text
+
 
 class TestOrphans:
     async def test_end_as_unknown_and_are_counted_so(self, here: World) -> None:

@@ -26,7 +26,7 @@ from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.protocol.versions import Era
 from gateway.routing import Server, shelf, table
 from gateway.sealing import Sealer
-from gateway.sessions import Sessions
+from gateway.sessions import SessionFacts, Sessions
 from gateway.settings import Limits, ServerSpec
 from gateway.upstream.values import Forward
 from storage.errors import RecordsFull
@@ -191,8 +191,8 @@ class House:
     async def settle(self, endpoint: str, seconds: float) -> None:
         self.settled.append(endpoint)
 
-    async def end_session(self, sid: str) -> None:
-        self.ended.append(sid)
+    async def end_session(self, facts: SessionFacts) -> None:
+        self.ended.append(facts.sid)
 
     def limit(self, **limits: Any) -> None:
         self.live = replace(self.live, depth=limits.get("depth", self.live.depth))

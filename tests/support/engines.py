@@ -25,7 +25,7 @@ from storage import migrate
 from storage.database import Database
 from storage.settings import DatabaseSettings
 from tests.support.absence import absent
-from tests.support.servers import MariaDB, PostgreSQL, Server
+from tests.support.servers import MariaDB, PostgreSQL, Server, scratch
 
 TEST_MYSQL_URL = "TEST_MYSQL_URL"
 INSTALLED = {"mariadb": MariaDB, "postgresql": PostgreSQL}
@@ -196,11 +196,13 @@ def pytest_report_header() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+def engines() -> Iterator[Engines]:
     """The engines, for tests that choose one themselves."""
-    running = Engines(tmp_path_factory.mktemp("engines"))
+    folder = scratch()
+    running = Engines(folder)
     yield running
     running.stop()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(params=params())

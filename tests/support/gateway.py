@@ -103,7 +103,7 @@ async def running_gateway(
     }
     file.write_text(json.dumps(whole), encoding="utf-8")
     load = partial(_load, file, env or {})
-    surroundings = Surroundings(file, load, env or {}, _no_files)
+    surroundings = Surroundings(file, load)
     async with (
         app.running(load(), surroundings, folder / "sealing-keys") as gateway,
         aiohttp.ClientSession() as client,

@@ -24,10 +24,14 @@ def state(pid: int) -> str:
         return ""
 
 
+def children() -> list[int]:
+    """The process ids of this process's children, dead and unreaped ones included."""
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
 def zombies() -> list[int]:
-    """The process ids of this process's dead and unreaped children."""
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [int(pid) for pid in children if state(int(pid)) == "Z"]
+    """Those that are dead and unreaped."""
+    return [pid for pid in children() if state(pid) == "Z"]
 
 
 def command_line(pid: int) -> list[bytes]:

@@ -34,10 +34,7 @@ def test_a_right_file_is_one_line(shell: Shell) -> None:
     assert shell.run("check") == (0, f"{shell.file} is right: 2 servers (time, docs)\n", "")
 
 
-def test_the_file_in_the_repository_is_right_and_all_its_programs_are_here(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("DATABASE_URL", raising=False)
+def test_the_file_in_the_repository_is_right_and_all_its_programs_are_here(shell: Shell) -> None:
     shell.file = ROOT / "config.yaml"
     assert shell.run("check") == (0, f"{shell.file} is right: 2 servers (time, git)\n", "")
 

@@ -671,3 +671,99 @@ async def test_calls_in_flight_end_within_the_grace_and_the_rest_are_told():
             assert (await quick).status == 200
             assert b"shutting down" in await (await slow).read()
         assert sorted(record.outcome for record in h.memory.closed) == ["abandoned", "ok"]
+
+
+@pytest.mark.trap(31)
+async def test_batches_belong_to_sessions_of_2025_03_26_alone():
+    async with house() as h:
+        body = b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]'
+        for version in ("2025-06-18", "2025-11-25"):
+            session = await h.initialize(version=version)
+            answer = await h.legacy(body, headers={"Mcp-Session-Id": session})
+            assert await code_of(answer) == (400, -32600)
+
+
+async def test_a_batch_is_answered_by_one_array_of_what_each_message_would_get():
+    async with house() as h:
+        session = await h.initialize(version="2025-03-26")
+        call = {"jsonrpc": "2.0", "id": "c", "method": "tools/call", "params": {"name": "time__now", "arguments": {}}}
+        bad = {"jsonrpc": "2.0", "id": 2, "method": "nope"}
+        messages = [
+            {"jsonrpc": "2.0", "id": 1, "method": "ping"},
+            call,
+            bad,
+            {"jsonrpc": "2.0", "method": "notifications/x"},
+        ]
+        answer = await h.legacy(messages, headers={"Mcp-Session-Id": session})
+        found = {message["id"]: message for message in json.loads(await answer.text())}
+        assert answer.status == 200
+        assert set(found) == {1, "c", 2}
+        assert found[2]["error"]["code"] == -32601
+        assert found["c"]["result"]["content"] == []
+        notes = [{"jsonrpc": "2.0", "method": "notifications/x"}]
+        assert (await h.legacy(notes, headers={"Mcp-Session-Id": session})).status == 202
+
+
+@pytest.mark.parametrize(
+    "messages", [b"[]", b"[1", b'[{"jsonrpc":"2.0","id":1,"method":"initialize"}]', b"[" + b"1," * 200 + b"1]"]
+)
+async def test_a_batch_that_makes_no_sense_is_refused_whole(messages):
+    async with house() as h:
+        session = await h.initialize(version="2025-03-26")
+        answer = await h.legacy(messages, headers={"Mcp-Session-Id": session})
+        assert answer.status == 400
+
+
+@pytest.mark.trap(26)
+async def test_expect_100_continue_is_answered_before_the_body_is_sent():
+    async with house() as h:
+        body = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+        head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+        async with asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", h.client.port)
+            writer.write(head.encode())
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+            writer.write(body)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+            writer.close()
+
+
+async def test_a_body_that_trickles_in_for_ever_is_given_up():
+    async with house(limits=Limits(request_seconds=0.1)) as h:
+        head = (
+            b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        )
+        async with asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", h.client.port)
+            writer.write(head)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 408")
+            assert b"limits.request_seconds" in await reader.read(500)
+            writer.close()
+
+
+@pytest.mark.trap(23)
+async def test_headers_of_an_answer_are_ours_alone_and_its_length_is_right():
+    async with house({"old": Era.LEGACY}) as h:
+        answer = await h.modern("tools/call", {"name": "old__now", "arguments": {}})
+        body = await answer.read()
+        assert int(answer.headers["Content-Length"]) == len(body)
+        assert {"content-type", "content-length", "date", "server"} >= {name.lower() for name in answer.headers}
+
+
+@pytest.mark.trap(68)
+async def test_a_disconnect_at_any_moment_still_closes_the_record():
+    async with house() as h:
+        h.servers["time"].behaviour = lambda call, relay: None
+        calls = [
+            asyncio.get_running_loop().create_task(h.modern("tools/call", {"name": "time__now"})) for _ in range(20)
+        ]
+        async with asyncio.timeout(10):
+            while len(h.memory.opened) < 20:
+                await asyncio.sleep(0.001)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            while len(h.memory.closed) < 20:
+                await asyncio.sleep(0.001)
+        assert {record.call_uid for record in h.memory.closed} == {record.call_uid for record in h.memory.opened}

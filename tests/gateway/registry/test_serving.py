@@ -47,6 +47,10 @@ class TestWhoeverWritesTheTable:
             "register it there"
         ]
 
+    @pytest.mark.parametrize("origin", [Origin.API, Origin.ADOPTED])
+    def test_cannot_start_even_the_file_s_program_from_a_row_that_is_not_the_file_s(self, origin: Origin) -> None:
+        assert served(CONFIG, (replace(ROWS[0], origin=origin),)).servers == ()
+
     def test_cannot_start_the_file_s_program_with_other_arguments_by_keeping_the_hash(self) -> None:
         evil = replace(ROWS[0], spec={"command": "mcp-server-time", "args": ["x"]}, spec_sha256=ROWS[0].spec_sha256)
         assert served(CONFIG, (evil,)).servers == ()

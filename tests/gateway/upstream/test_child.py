@@ -16,7 +16,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.upstream.child import Child, Patience
 from gateway.upstream.command import Command, environment
 from tests.support.pipes import PATIENCE, Peer, ScriptedProgram
-from tests.support.proc import alive, as_first_process, command_line, open_files, state, zombies
+from tests.support.proc import alive, as_first_process, children, command_line, open_files, state, zombies
 
 HASTY = Patience(eof=0.01, term=0.05, kill=5.0)
 """For children that need the next step: nothing is gained by waiting."""
@@ -214,6 +214,26 @@ async def test_arguments_that_the_system_refuses_are_an_error_and_no_traceback()
         async with running(Command("sh", ("x" * 200_000,), environment({}, os.environ))):
             pass
     assert raised.value.unsent
+
+
+async def test_a_start_that_takes_too_long_or_is_given_up_leaves_nothing() -> None:
+    command = Command("sleep", ("60",), environment({}, os.environ))
+    ear = Ear()
+    before = open_files()
+    with pytest.raises(GatewayError) as raised:
+        await Child.start(command, hear=ear.hear, over=ear.over, within=0.0)
+    assert (raised.value.kind, raised.value.reason, raised.value.unsent) == (Kind.TIMEOUT, "connect", True)
+    for patience in range(5):
+        starting = asyncio.get_running_loop().create_task(
+            Child.start(command, hear=ear.hear, over=ear.over, within=PATIENCE)
+        )
+        for _ in range(patience):
+            await asyncio.sleep(0)
+        starting.cancel()
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.wait({starting})
+    assert not children()
+    assert open_files() <= before + 1
 
 
 # Ending.

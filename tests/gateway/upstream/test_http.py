@@ -441,7 +441,21 @@ async def test_a_refusal_in_words_tells_them_without_our_credentials(session: ai
 
     async with bench(session, script, path="?key=hush-hush", headers={"Authorization": "Bearer hunter2-hunter2"}) as b:
         message = (await b.failed()).message
-    assert message == 'the server answered 400 Whatever: {"error": "No valid session; you sent Bearer ***"}'
+    assert message == 'the server answered with HTTP status 400: {"error": "No valid session; you sent Bearer ***"}'
+
+
+async def test_a_refusal_in_a_coding_that_we_do_not_know_is_a_refusal_all_the_same(
+    session: aiohttp.ClientSession,
+) -> None:
+    async with bench(session, replies(b"\x0b\x02", 503, "text/html", [("Content-Encoding", "br")])) as b:
+        assert (await b.failed()).reason == "status_503"
+
+
+async def test_the_head_is_known_though_the_body_is_beyond_us(session: aiohttp.ClientSession) -> None:
+    async with bench(session, too_long_announced) as b, b.channel.exchange(ask()) as exchange:
+        assert exchange.head is not None
+        with pytest.raises(GatewayError):
+            await anext(exchange)
 
 
 async def test_a_refusal_that_never_ends_is_cut(session: aiohttp.ClientSession) -> None:
@@ -506,7 +520,11 @@ async def test_an_answer_that_breaks_off_is_told_from_one_that_ended(
     assert (error.kind, error.reason, error.unsent) == (Kind.SERVER_CLOSED, "truncated", False)
 
 
-@pytest.mark.parametrize("raw", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n"])
+@pytest.mark.parametrize(
+    "raw",
+    [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n"],
+    ids=["another protocol", "a head without end"],
+)
 async def test_what_is_no_http_is_named(session: aiohttp.ClientSession, raw: bytes) -> None:
     async def script(call: Call) -> None:
         await call.raw(raw)
@@ -630,7 +648,7 @@ async def test_compressed_events_come_through_one_by_one(session: aiohttp.Client
         ("zstd", b"\x28\xb5\x2f\xfd", "'zstd'"),
         ("gzip, gzip", b"", "'gzip, gzip'"),
         ("gzip", b"not gzip at all", "damaged"),
-        ("gzip", gzip.compress(b'{"jsonrpc":"2.0","id":7,"result":{}}')[:-9], "cut short"),
+        ("gzip", gzip.compress(b'{"jsonrpc":"2.0","id":7,"result":{}}', mtime=0)[:-9], "cut short"),
     ],
 )
 async def test_what_cannot_be_unpacked_is_named(
@@ -893,7 +911,8 @@ async def test_a_connection_that_closes_as_we_send_costs_no_second_execution(
         (end,) = await asyncio.gather(asking, return_exceptions=True)
         executed = len(b.server.calls) - 1
     if isinstance(end, GatewayError):
-        assert (end.kind, end.unsent, executed) == (Kind.SERVER_CLOSED, False, 0)
+        assert (end.kind, end.unsent) == (Kind.SERVER_CLOSED, False)
+        assert executed <= 1
     else:
         assert (kinds(end), executed) == (["result"], 1)
 

@@ -287,7 +287,9 @@ async def test_what_is_no_message_is_counted_and_harms_nobody() -> None:
 
 @one_loop
 @pytest.mark.parametrize(
-    "result", [b'{"a":NaN}', b'{"a":"\xff"}', b"[" * 300 + b"]" * 300, b'{"a":1', b'{"a":1},"error":{"code":1}']
+    "result",
+    [b'{"a":NaN}', b'{"a":"\xff"}', b"[" * 300 + b"]" * 300, b'{"a":1', b'{"a":1},"error":{"code":1}'],
+    ids=["no number", "no UTF-8", "too deep", "cut", "both result and error"],
 )
 @pytest.mark.parametrize("id_last", [False, True])
 async def test_an_answer_that_cannot_be_read_ends_its_exchange_and_no_other(result: bytes, id_last: bool) -> None:

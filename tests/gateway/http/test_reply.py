@@ -1,0 +1,180 @@
+"""Streams towards clients, byte for byte: lateness, comments, and readers that are slow, stalled or gone."""
+
+import asyncio
+import socket
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from gateway.errors import GatewayError
+from gateway.http.reply import Patience, Reply
+from gateway.sink import Answer
+from storage.tasks import Tasks
+
+
+class Streams:
+    def __init__(self) -> None:
+        self.open = 0
+
+    def stream_opened(self) -> None:
+        self.open += 1
+
+    def stream_closed(self) -> None:
+        self.open -= 1
+
+
+class Served:
+    """An aiohttp server whose only handler answers through a `Reply` that the test moves."""
+
+    def __init__(self, patience: Patience) -> None:
+        self.patience = patience
+        self.streams = Streams()
+        self.tasks = Tasks("test")
+        self.replies: asyncio.Queue[Reply] = asyncio.Queue()
+        self.ends: asyncio.Queue[BaseException | None] = asyncio.Queue()
+        self.finished = asyncio.Event()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        reply = Reply(request, self.tasks, self.patience, {"X-Ours": "1"}, self.streams)
+        self.replies.put_nowait(reply)
+        try:
+            await self.finished.wait()
+        except asyncio.CancelledError as gone:
+            self.ends.put_nowait(gone)
+            raise
+        finally:
+            reply.leave()
+        self.ends.put_nowait(None)
+        return reply.response
+
+    async def __aenter__(self):
+        app = web.Application()
+        app.router.add_route("*", "/", self.handle)
+        self.server = TestServer(app)
+        await self.server.start_server()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.server.close()
+        await self.tasks.close()
+
+    async def connect(self, accept=b"*/*", buffer=None):
+        raw = socket.create_connection(("127.0.0.1", self.server.port))
+        if buffer is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        raw.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=raw)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nAccept: " + accept + b"\r\n\r\n")
+        return reader, writer, await self.replies.get()
+
+
+@pytest.fixture(autouse=True)
+async def bounded():
+    async with asyncio.timeout(20):
+        yield
+
+
+async def test_an_answer_that_comes_first_is_json_with_its_own_status():
+    async with Served(Patience()) as served:
+        reader, writer, reply = await served.connect()
+        await reply.finish(Answer(b'{"x":1}', 404))
+        served.finished.set()
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 404")
+        assert b"Content-Type: application/json" in head
+        assert b"X-Ours: 1" in head
+        assert await reader.readexactly(7) == b'{"x":1}'
+        writer.close()
+
+
+async def test_an_empty_answer_has_no_body_and_no_type():
+    async with Served(Patience()) as served:
+        reader, writer, reply = await served.connect()
+        await reply.finish(Answer(None, 202))
+        served.finished.set()
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 202")
+        assert b"Content-Length: 0" in head
+        writer.close()
+
+
+@pytest.mark.trap(19)
+async def test_silence_commits_a_stream_that_comments_keep_alive():
+    async with Served(Patience(silence=0.01, comment=0.01)) as served:
+        reader, writer, reply = await served.connect()
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"text/event-stream" in head
+        assert b"X-Accel-Buffering: no" in head
+        for _ in range(3):
+            assert (await reader.readuntil(b"\n\n")).rstrip(b"\r\n").endswith(b":")
+        assert served.streams.open == 1
+        await reply.finish(Answer(b'{"late":true}', 500))
+        served.finished.set()
+        rest = await reader.readuntil(b'{"late":true}\n\n')
+        assert b"data: " in rest
+        await served.ends.get()
+        assert served.streams.open == 0
+        writer.close()
+
+
+async def test_a_client_that_takes_no_stream_waits_in_silence_for_its_json():
+    async with Served(Patience(silence=0.01, comment=0.01)) as served:
+        reader, writer, reply = await served.connect(b"application/json")
+        await reply.send(b'{"progress":1}')
+        await reply.finish(Answer(b"{}"))
+        served.finished.set()
+        assert b"application/json" in await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+
+@pytest.mark.trap(16)
+async def test_each_frame_is_on_the_wire_before_the_next_is_written():
+    async with Served(Patience()) as served:
+        reader, writer, reply = await served.connect()
+        for number in range(3):
+            await reply.send(b'{"n":%d}' % number)
+            assert b'{"n":%d}' % number in await reader.readuntil(b"}\n\n")
+        writer.close()
+        served.finished.set()
+
+
+@pytest.mark.trap(18)
+async def test_a_reader_that_stalls_is_cut_and_memory_stays_bounded_while_others_go_on():
+    async with Served(Patience(stalled=0.2)) as served:
+        _, stalled_writer, stalled = await served.connect(buffer=4_096)
+        reader, writer, lively = await served.connect()
+        frame = b'{"x":"' + b"y" * 100_000 + b'"}'
+        written = 0
+        with pytest.raises(GatewayError, match="stopped reading"):
+            while written < 1_000:
+                await stalled.send(frame)
+                written += 1
+        assert written < 200
+        await lively.send(b'{"ok":1}')
+        assert b'{"ok":1}' in await reader.readuntil(b"}\n\n")
+        await stalled.finish(Answer(b"{}"))
+        writer.close()
+        stalled_writer.close()
+        served.finished.set()
+
+
+@pytest.mark.trap(28)
+async def test_a_client_that_leaves_cancels_the_handler_at_once():
+    async with Served(Patience()) as served:
+        _, writer, _ = await served.connect()
+        writer.close()
+        assert isinstance(await served.ends.get(), asyncio.CancelledError)
+
+
+@pytest.mark.trap(16)
+async def test_an_event_never_holds_a_line_end_of_its_own():
+    async with Served(Patience()) as served:
+        reader, writer, reply = await served.connect()
+        await reply.send(b'{"a":\n\n"data: smuggled",\r"b":1}')
+        await reader.readuntil(b"\r\n\r\n")
+        event = await reader.readuntil(b"\n\n")
+        assert event.count(b"data: ") == 2
+        assert b'{"a":"data: smuggled","b":1}' in event
+        writer.close()
+        served.finished.set()
