@@ -53,7 +53,7 @@ def tools_of(definitions: Sequence[Raw]) -> tuple[Tool, ...]:
     """The tools that have a usable name; of two with one name the first counts."""
     tools: dict[str, Tool] = {}
     for definition in definitions:
-        name = jsonrpc.string(jsonrpc.members(definition).get("name", Raw(b"null")))
+        name = jsonrpc.word(jsonrpc.members(definition).get("name", Raw(b"null")))
         if name:
             tools.setdefault(name, Tool(name, jsonrpc.copy(definition)))
     return tuple(tools.values())

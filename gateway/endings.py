@@ -59,11 +59,13 @@ def of_response(request: Request, response: Message, server_era: Era | None) -> 
     """The ending of a call that its server answered."""
     body = response.body or Raw(b"null")
     if response.kind is MessageKind.ERROR:
-        return _of_error(request, body)
+        return _of_error(request, body, server_era)
     head = results.head(body)
     outcome, error = Outcome.OK, None
     if head.resultType == "input_required":
         outcome = Outcome.INPUT_REQUIRED
+        if request.era is Era.LEGACY:
+            return Ending(outcome, refusal(request, _CANNOT_ASK), "input_required", _CANNOT_ASK.message, body)
     elif head.isError:
         outcome, error = Outcome.TOOL_ERROR, _first_text(body)
     answer = Answer(jsonrpc.result(request.id, _for_client(request.era, server_era, body)))
@@ -106,7 +108,15 @@ def error_answer(id: Raw | None, failure: GatewayError, era: Era) -> Answer:
     return Answer(body, 200 if in_stream else HTTP_STATUS[failure.kind])
 
 
-def _of_error(request: Request, body: Raw) -> Ending:
+_CANNOT_ASK = GatewayError(
+    Kind.SERVER_PROTOCOL,
+    "the server asks for more input before it answers, in a way that this client's protocol version does not know",
+    reason="input_required",
+)
+
+
+def _of_error(request: Request, body: Raw, server_era: Era | None) -> Ending:
+    body = results.error_for(body, client=request.era, server=server_era or request.era)
     code, message = results.error_head(body)
     status = ERROR_STATUS.get(code, 200) if request.era is Era.MODERN else 200
     answer = Answer(jsonrpc.error_raw(request.id, body), status)

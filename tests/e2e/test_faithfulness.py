@@ -22,8 +22,9 @@ from tests.support.pipes import Peer, ScriptedProgram
 from tests.support.scripted import Call, ScriptedServer, answer, method_of
 
 ARGUMENTS = re.compile(rb'"arguments":(.*),"_meta":\{|"arguments":(.*)\}\}$', re.DOTALL)
-DISCOVERED = b"""{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":0,"cacheScope":"private"}"""
-TOOLS = b'{"resultType":"complete","tools":[{"name":"t","inputSchema":{"x":1.10,"$ref":"\\u00e9"}}],"ttlMs":0,"cacheScope":"private"}'
+FRESH = b'"ttlMs":0,"cacheScope":"private"}'
+DISCOVERED = b'{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},' + FRESH
+TOOLS = b'{"resultType":"complete","tools":[{"name":"t","inputSchema":{"x":1.10,"$ref":"\\u00e9"}}],' + FRESH
 
 
 @dataclass

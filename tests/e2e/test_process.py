@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import waiting
 from tests.support.process import Served, served
 
 TIME = {"command": "mcp-server-time", "args": ["--local-timezone=Asia/Shanghai"]}
@@ -46,13 +47,7 @@ def descendants(pid: int) -> set[int]:
 
 def until(holds) -> None:
     """Wait, bounded, for something that another process does."""
-
-    async def wait() -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not holds():
-                await asyncio.sleep(0.02)
-
-    asyncio.run(wait())
+    asyncio.run(waiting.until(holds, every=0.02))
 
 
 def test_a_newcomers_first_call_is_answered_recorded_and_shown(tmp_path):

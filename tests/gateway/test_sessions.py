@@ -8,6 +8,7 @@ from gateway.sessions import LIFETIME, RING_FRAMES, Sessions, Stream
 from gateway.sink import Answer
 from storage.records import Caller
 from storage.tasks import Tasks
+from tests.support.waiting import until
 
 ALICE = Caller(user_id=7, user="alice")
 BOB = Caller(user_id=8, user="bob")
@@ -72,12 +73,6 @@ def make_sessions(tasks, clock, most=100, keys=(KEY,)):
 
 def open_one(sessions, caller=ALICE, endpoint="time"):
     return sessions.open(caller, endpoint, "2025-11-25", b'{"roots":{}}', b'{"name":"c","version":"1"}')
-
-
-async def soon(condition):
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 async def test_a_session_comes_back_from_its_id_with_what_initialize_agreed(sessions):
@@ -190,7 +185,7 @@ async def test_a_running_id_is_refused_a_second_time_and_free_after_its_end(sess
         session.begin(b"1", lambda stream: go.wait())
     assert caught.value.kind is Kind.INVALID_REQUEST
     go.set()
-    await soon(lambda: not session.busy)
+    await until(lambda: not session.busy)
     session.begin(b"1", lambda stream: go.wait())
 
 
@@ -217,7 +212,7 @@ async def test_the_reason_of_a_stop_reaches_the_exchange(sessions, stop, kind):
     await asyncio.sleep(0)
     session.cancel(b"2")
     session.cancel(b"1") if stop == "cancel" else sessions.end(session)
-    await soon(lambda: not session.busy)
+    await until(lambda: not session.busy)
     assert heard == [kind]
 
 

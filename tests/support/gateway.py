@@ -7,7 +7,6 @@ async with running_gateway({"servers": {"time": {"url": server.url}}}, tmp_path)
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,8 +24,7 @@ from gateway.config import Configuration, parse
 from gateway.control import Surroundings
 from storage.schema import server_calls, server_health, server_transitions
 from tests.support.doors import modern_request
-
-PATIENCE = 15.0
+from tests.support.waiting import until
 
 
 @dataclass
@@ -80,13 +78,8 @@ class RunningGateway:
         return await self.rows(server_transitions)
 
     async def until(self, holds: Callable[[], Any]) -> None:
-        """Wait, bounded, until `holds()` (which may be awaitable) is true; the loop runs meanwhile."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                found = holds()
-                if await found if asyncio.iscoroutine(found) else found:
-                    return
-                await asyncio.sleep(0.01)
+        """Wait, bounded, until `holds()` (which may be awaitable) is true."""
+        await until(holds)
 
 
 @asynccontextmanager

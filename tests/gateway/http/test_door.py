@@ -12,6 +12,7 @@ from gateway.protocol.versions import Era
 from gateway.settings import Limits
 from storage.records import Caller, Outcome
 from tests.support.doors import LEGACY, MODERN, house
+from tests.support.waiting import until
 
 VERSION = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
@@ -553,9 +554,9 @@ async def test_the_end_of_a_session_abandons_what_runs_in_it():
 @pytest.mark.trap(31)
 async def test_ids_keep_their_type_and_spelling():
     async with house() as h:
-        for id in ("1", 1, "é", 12345678901234567890):
-            answer = await h.modern("tools/call", {"name": "time__now", "arguments": {}}, id=id)
-            assert json.loads(await answer.text())["id"] == id
+        for own in ("1", 1, "é", 12345678901234567890):
+            answer = await h.modern("tools/call", {"name": "time__now", "arguments": {}}, id=own)
+            assert json.loads(await answer.text())["id"] == own
         raw = b'{"jsonrpc":"2.0","id":"\\u0031","method":"ping"}'
         assert b'"id":"\\u0031"' in await (await h.legacy(raw)).read()
 
@@ -588,11 +589,9 @@ async def test_a_server_that_is_down_is_refused_at_once_and_the_refusal_is_recor
 
 async def test_a_servers_own_error_passes_with_code_data_and_bytes():
     async with house() as h:
-        h.servers["time"].behaviour = lambda call, relay: relay.error(
-            b'{"code":-32050,"message":"no","data":{"x":1.10}}'
-        )
+        h.servers["time"].behaviour = lambda call, relay: relay.error(b'{"code":1234,"message":"no","data":{"x":1.10}}')
         answer = await h.modern("tools/call", {"name": "time__now", "arguments": {}})
-        assert b'"error":{"code":-32050,"message":"no","data":{"x":1.10}}' in await answer.read()
+        assert b'"error":{"code":1234,"message":"no","data":{"x":1.10}}' in await answer.read()
         assert h.memory.closed[0].outcome is Outcome.PROTOCOL_ERROR
 
 
@@ -718,7 +717,13 @@ async def test_a_batch_that_makes_no_sense_is_refused_whole(messages):
 async def test_expect_100_continue_is_answered_before_the_body_is_sent():
     async with house() as h:
         body = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
-        head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+        lines = (
+            "POST /mcp HTTP/1.1",
+            "Host: localhost",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+        )
+        head = "\r\n".join((*lines, "Expect: 100-continue", "", ""))
         async with asyncio.timeout(10):
             reader, writer = await asyncio.open_connection("127.0.0.1", h.client.port)
             writer.write(head.encode())
@@ -758,12 +763,22 @@ async def test_a_disconnect_at_any_moment_still_closes_the_record():
         calls = [
             asyncio.get_running_loop().create_task(h.modern("tools/call", {"name": "time__now"})) for _ in range(20)
         ]
-        async with asyncio.timeout(10):
-            while len(h.memory.opened) < 20:
-                await asyncio.sleep(0.001)
-            for call in calls:
-                call.cancel()
-            await asyncio.gather(*calls, return_exceptions=True)
-            while len(h.memory.closed) < 20:
-                await asyncio.sleep(0.001)
+        await until(lambda: len(h.memory.opened) == 20)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await until(lambda: len(h.memory.closed) == 20)
         assert {record.call_uid for record in h.memory.closed} == {record.call_uid for record in h.memory.opened}
+
+
+async def test_a_legacy_client_is_told_when_a_server_asks_for_what_it_cannot_give():
+    async with house() as h:
+        asks = b'{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{}}}}'
+        h.servers["time"].behaviour = lambda call, relay: relay.result(asks)
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "time__now", "arguments": {}}}
+        result = json.loads(await (await h.legacy(message)).text())["result"]
+        assert result["isError"] is True
+        assert "input" in result["content"][0]["text"]
+        assert h.memory.closed[0].outcome is Outcome.INPUT_REQUIRED
+        modern = await h.modern("tools/call", {"name": "time__now"})
+        assert asks in await modern.read()

@@ -146,10 +146,15 @@ async def test_a_reader_that_stalls_is_cut_and_memory_stays_bounded_while_others
         reader, writer, lively = await served.connect()
         frame = b'{"x":"' + b"y" * 100_000 + b'"}'
         written = 0
-        with pytest.raises(GatewayError, match="stopped reading"):
+
+        async def write_for_ever():
+            nonlocal written
             while written < 1_000:
                 await stalled.send(frame)
                 written += 1
+
+        with pytest.raises(GatewayError, match="stopped reading"):
+            await write_for_ever()
         assert written < 200
         await lively.send(b'{"ok":1}')
         assert b'{"ok":1}' in await reader.readuntil(b"}\n\n")

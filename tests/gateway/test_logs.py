@@ -1,0 +1,40 @@
+import io
+import json
+import logging
+
+import pytest
+
+from gateway.logs import JsonFormatter, TextFormatter
+from gateway.redact import Redactor
+
+
+def logged(formatter, emit):
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(formatter)
+    log = logging.Logger("test")
+    log.addHandler(handler)
+    emit(log)
+    return out.getvalue()
+
+
+@pytest.mark.trap(58)
+@pytest.mark.parametrize("formatter", [TextFormatter, JsonFormatter])
+def test_secrets_are_hidden_in_messages_and_tracebacks(formatter):
+    def emit(log):
+        log.warning("sent %s", "Authorization: Bearer abcdefgh12345678")
+        try:
+            raise ValueError("mysql://user:hunter2hunter2@host/db")
+        except ValueError:
+            log.exception("failed")
+
+    text = logged(formatter(Redactor().redact_text), emit)
+    assert "abcdefgh12345678" not in text
+    assert "hunter2hunter2" not in text
+    assert "failed" in text
+
+
+def test_a_json_line_is_one_object_with_time_level_logger_and_message():
+    line = json.loads(logged(JsonFormatter(lambda text: text), lambda log: log.info("hello\nworld é")))
+    assert (line["level"], line["logger"], line["message"]) == ("info", "test", "hello\nworld é")
+    assert "T" in line["time"]
