@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storage.batch import Batch, Entry, Item, Rung
 from storage.database import Database
 from storage.errors import DatabaseContended, DatabaseUnavailable
-from storage.failures import meaning_of
+from storage.refusals import is_the_rows_fault
 from storage.journals import Journal
 from storage.links import Links
 from storage.payloads import refused
@@ -42,6 +42,7 @@ REFUSALS = (SQLAlchemyError, ValueError, TypeError, LookupError, OverflowError)
 """What a row raises that the database or its driver does not take."""
 
 KEY = ("call_uid", "created_at")
+UNWRITTEN = frozenset({"id", "api_key_id"})
 
 
 class Ledger:
@@ -52,7 +53,7 @@ class Ledger:
         self._journal = journal
         self._preparation = preparation
         self._links = Links(db)
-        self._calls = ranked(db.dialect, server_calls, KEY, "record_state", kept=frozenset({"id"}))
+        self._calls = ranked(db.dialect, server_calls, KEY, "record_state", kept=UNWRITTEN)
         self._payloads = once(db.dialect, server_call_payloads)
 
     async def commit(self, batch: Batch) -> None:
@@ -123,7 +124,7 @@ class Ledger:
             async with connection.begin_nested():
                 await self._write(connection, [(item, link)])
         except REFUSALS as error:
-            if isinstance(error, DBAPIError) and meaning_of(error, self._db.label) is not None:
+            if isinstance(error, DBAPIError) and not is_the_rows_fault(error):
                 raise
             log.warning("the database refused call %s: %s", item.entry.started.call_uid, self._reason(error))
             return False

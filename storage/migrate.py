@@ -152,7 +152,7 @@ async def _alone(db: Database, connection: AsyncConnection) -> AsyncIterator[Non
     if db.dialect != "mysql":
         yield
         return
-    lock = "SHA1(CONCAT(:lock, DATABASE()))"
+    lock = "SHA2(CONCAT(:lock, DATABASE()), 224)"
     taken = await connection.execute(text(f"SELECT GET_LOCK({lock}, {LOCK_SECONDS})"), {"lock": LOCK})
     if not taken.scalar():
         raise DatabaseContended(f"{db.label}: another process has been upgrading it for {LOCK_SECONDS} s")

@@ -22,7 +22,9 @@ def once(dialect: Dialect, table: Table) -> Insert:
 
 
 def ranked(dialect: Dialect, table: Table, key: tuple[str, ...], rank: str, kept: frozenset[str]) -> Insert:
-    """Insert a row; where `key` is taken, the row with the higher `rank` wins whole, but for the columns `kept`."""
+    """Insert a row; where `key` is taken, the row with the higher `rank` wins whole, but for the columns `kept`, which
+    must not be inserted: MySQL knows no new value of a column that is not.
+    """
     columns = [column.name for column in table.columns if column.name not in kept]
     if dialect != "mysql":
         excluding = _excluding(dialect, table)

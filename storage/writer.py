@@ -198,10 +198,9 @@ class Writer:
         except DatabaseUnavailable as error:
             self._wait("unavailable", str(error))
         except Exception as error:  # the writer's loop: no row and no defect of ours may end recording
-            if batch.careful or not isinstance(error, SQLAlchemyError):
-                log.error("a batch could not be written", exc_info=error)
+            unexpected = error if batch.careful or not isinstance(error, SQLAlchemyError) else None
             batch.careful = True
-            self._wait("refused", f"a batch was refused ({type(error).__name__})")
+            self._wait("refused", f"a batch was refused ({type(error).__name__})", unexpected)
         else:
             self._metrics.commit_seconds.observe(monotonic() - begun)
             return True
@@ -217,11 +216,11 @@ class Writer:
         if len(self._intake) == 1 or self._intake.is_full:
             self._wake.set()
 
-    def _wait(self, reason: str, trouble: str) -> None:
+    def _wait(self, reason: str, trouble: str, unexpected: Exception | None = None) -> None:
         self._metrics.errors[reason].inc()
-        if self.trouble is None:
-            log.warning("records wait: %s", trouble)
-        self.trouble = trouble
+        if self.trouble != trouble or unexpected is not None and self._explained is not type(unexpected):
+            log.warning("records wait: %s", trouble, exc_info=unexpected)
+        self.trouble, self._explained = trouble, unexpected and type(unexpected)
 
     def _settle(self, batch: Batch) -> None:
         """Let go of what is in the database now."""
