@@ -8,11 +8,10 @@ recognised, and tallies are exact.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -21,18 +20,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storage.batch import Batch, Entry, Item, Rung
 from storage.database import Database
 from storage.errors import DatabaseContended, DatabaseUnavailable
-from storage.refusals import is_the_rows_fault
 from storage.journals import Journal
 from storage.links import Links
 from storage.payloads import refused
 from storage.preparation import Preparation
 from storage.records import Outcome, RecordState
+from storage.refusals import is_the_rows_fault
 from storage.rows import Linked, Sides, ending, exact_bytes, opening
 from storage.schema import server_call_payloads, server_calls
 from storage.tallies import Count, tally
 from storage.upserts import once, ranked
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 STRIDE = 50
 """Rows written in one statement: while it is put together, a few milliseconds, the event loop waits."""
@@ -103,32 +103,33 @@ class Ledger:
 
     async def _candidates(self, entry: Entry) -> list[Linked | None]:
         """The link of each rung; None where even looking for it is refused."""
-        whole = fallback = None
-        with contextlib.suppress(*REFUSALS):
-            [whole] = await self._links.resolve([entry.started])
-        with contextlib.suppress(*REFUSALS):
-            fallback = await self._links.fallback(entry.started)
-        return [whole, fallback, fallback]
+        found = await self._excused(entry, self._links.resolve([entry.started]))
+        fallback = await self._excused(entry, self._links.fallback(entry.started))
+        return [found[0] if found else None, fallback, fallback]
 
     async def _descend(self, connection: AsyncConnection, item: Item, links: Sequence[Linked | None]) -> None:
         """Write one row, down the ladder until it is taken or set aside."""
         entry = item.entry
         while not entry.is_aside:
             link = links[entry.rung]
-            if link is not None and await self._takes(connection, item, link):
+            if link is not None and await self._excused(entry, self._nested(connection, item, link)):
                 return
             entry.descend()
 
-    async def _takes(self, connection: AsyncConnection, item: Item, link: Linked) -> bool:
+    async def _nested(self, connection: AsyncConnection, item: Item, link: Linked) -> bool:
+        async with connection.begin_nested():
+            await self._write(connection, [(item, link)])
+        return True
+
+    async def _excused(self, entry: Entry, work: Awaitable[T]) -> T | None:
+        """What `work` returns; None when it fails by this call's own fault. No other failure is excused."""
         try:
-            async with connection.begin_nested():
-                await self._write(connection, [(item, link)])
+            return await work
         except REFUSALS as error:
             if isinstance(error, DBAPIError) and not is_the_rows_fault(error):
                 raise
-            log.warning("the database refused call %s: %s", item.entry.started.call_uid, self._reason(error))
-            return False
-        return True
+            log.warning("the database refused call %s: %s", entry.started.call_uid, self._reason(error))
+            return None
 
     def _reason(self, error: Exception) -> str:
         cause = getattr(error, "orig", None) or error

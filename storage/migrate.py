@@ -63,7 +63,7 @@ async def require_current(db: Database) -> None:
     """Raise `SchemaOutdated` unless the schema is the one this version needs."""
     found = await status(db)
     if not found.is_current:
-        raise SchemaOutdated(f"{db.label}: {_what_to_do(found)}")
+        raise SchemaOutdated(f"{db.label}: {what_to_do(found)}")
 
 
 async def upgrade(db: Database, to: str = "head") -> SchemaStatus:
@@ -71,10 +71,12 @@ async def upgrade(db: Database, to: str = "head") -> SchemaStatus:
     any interruption, and safe against a second process that does the same. Raises `SchemaOutdated` where it must not
     run: on another application's tables, and on the schema of a newer version.
     """
+    if (found := await status(db)).is_current:
+        return found
     async with db.writing() as connection, _alone(db, connection):
         found = await connection.run_sync(_status)
         if found.occupied or found.current not in (None, *_revisions()):
-            raise SchemaOutdated(f"{db.label}: {_what_to_do(found)}")
+            raise SchemaOutdated(f"{db.label}: {what_to_do(found)}")
         await connection.run_sync(_run, found.version_table, db.foreign_keys, partial(command.upgrade, revision=to))
         return await connection.run_sync(_status)
 
@@ -88,6 +90,18 @@ async def claim(db: Database) -> None:
         if found.current is None:
             stamp = partial(command.stamp, revision=FIRST)
             await connection.run_sync(_run, BESIDE_ANOTHERS, db.foreign_keys, stamp)
+
+
+def what_to_do(found: SchemaStatus) -> str:
+    """One sentence for people, when the schema is not current."""
+    if found.occupied:
+        return (
+            "another application's tables stand here; to take an `mcp_chat` database over run `mcp-gateway db adopt`, "
+            "otherwise name an empty database"
+        )
+    if found.current is not None and not found.pending:
+        return f"its schema ({found.current}) was made by a newer mcp-gateway: install that version"
+    return f"its schema is {found.current or 'empty'} and this version needs {found.head}: {COMMAND}"
 
 
 def _run(connection: Connection, version_table: str, foreign_keys: bool, command: Callable[[Config], None]) -> None:
@@ -130,17 +144,6 @@ def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     return config
-
-
-def _what_to_do(found: SchemaStatus) -> str:
-    if found.occupied:
-        return (
-            "another application's tables stand here; to take an `mcp_chat` database over run `mcp-gateway db adopt`, "
-            "otherwise name an empty database"
-        )
-    if found.current is not None and not found.pending:
-        return f"its schema ({found.current}) was made by a newer mcp-gateway: install that version"
-    return f"its schema is {found.current or 'empty'} and this version needs {found.head}: {COMMAND}"
 
 
 @asynccontextmanager

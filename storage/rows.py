@@ -68,7 +68,7 @@ def opening(started: Started, sides: Sides, linked: Linked, words: Words) -> dic
         "operation_uid": started.operation_uid,
         "round": min(started.round, SMALLINT_MAX),
         "attempts": 1,
-        "trace_id": started.trace_id,
+        "trace_id": _cut(started.trace_id, 32),
         "started_at": instant(started.started_us),
         "finished_at": None,
         "total_us": None,

@@ -19,7 +19,6 @@ from dataclasses import replace
 from time import monotonic
 
 import msgspec
-from sqlalchemy.exc import SQLAlchemyError
 
 from storage.batch import Batch, Entry
 from storage.database import Database
@@ -197,10 +196,13 @@ class Writer:
             self._metrics.errors["contended"].inc()
         except DatabaseUnavailable as error:
             self._wait("unavailable", str(error))
-        except Exception as error:  # the writer's loop: no row and no defect of ours may end recording
-            unexpected = error if batch.careful or not isinstance(error, SQLAlchemyError) else None
+        except Exception as error:  # noqa: BLE001  the writer's loop: no row and no defect of ours may end it
+            name = type(error).__name__
+            if batch.careful:
+                self._wait("refused", f"no row can be written ({name})", error)
+            else:
+                self._wait("refused", f"a batch was refused ({name}) and is written row by row")
             batch.careful = True
-            self._wait("refused", f"a batch was refused ({type(error).__name__})", unexpected)
         else:
             self._metrics.commit_seconds.observe(monotonic() - begun)
             return True
@@ -218,9 +220,9 @@ class Writer:
 
     def _wait(self, reason: str, trouble: str, unexpected: Exception | None = None) -> None:
         self._metrics.errors[reason].inc()
-        if self.trouble != trouble or unexpected is not None and self._explained is not type(unexpected):
+        if self.trouble != trouble:
             log.warning("records wait: %s", trouble, exc_info=unexpected)
-        self.trouble, self._explained = trouble, unexpected and type(unexpected)
+        self.trouble = trouble
 
     def _settle(self, batch: Batch) -> None:
         """Let go of what is in the database now."""

@@ -330,6 +330,28 @@ class TestPoison:
             call = here.record(writer)
         assert [row.call_uid for row in await here.rows()] == [call.call_uid]
 
+    async def test_in_the_schema_costs_no_row_and_waits_until_it_is_mended(
+        self, here: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        registry = CollectorRegistry()
+        async with running(here.db, registry=registry) as writer:
+            await _rename(here.db, "call_tallies", "elsewhere")
+            for _ in range(3):
+                here.record(writer)
+            async with asyncio.timeout(10):
+                await until(lambda: truth("no row can be written" in (writer.trouble or "")))
+            assert (writer.pending, await here.rows()) == (3, [])
+            await _rename(here.db, "elsewhere", "call_tallies")
+            await writer.flush()
+            await _rename(here.db, "chat_sessions", "elsewhere")
+            here.record(writer, auto_session="new")
+            async with asyncio.timeout(10):
+                await until(lambda: truth("no row can be written" in (writer.trouble or "")))
+            await _rename(here.db, "elsewhere", "chat_sessions")
+        assert await here.has(4)
+        assert registry.get_sample_value("mcp_gateway_records_set_aside_total") == 0
+        assert caplog.text.count("no row can be written") == 2
+
     async def test_in_a_payload_leaves_the_row_without_it(self, here: World) -> None:
         """A redactor that lets through what no JSON type takes stands for any disagreement with an engine."""
         writer = new_writer(here.db)
@@ -507,6 +529,11 @@ class TestConnections:
 
 async def truth(value: object) -> object:
     return value
+
+
+async def _rename(db: Database, table: str, new: str) -> None:
+    async with db.writing() as connection:
+        await connection.execute(text(f"ALTER TABLE {table} RENAME TO {new}"))
 
 
 async def _kill_every_connection(db: Database) -> None:

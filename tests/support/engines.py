@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
@@ -96,8 +97,9 @@ class MySQLEngine:
         )
         try:
             async with connection.cursor() as cursor:
-                for statement in statements:
-                    await cursor.execute(statement)
+                with warnings.catch_warnings(action="ignore"):  # MySQL deprecates what it shows: `tinyint(1)`
+                    for statement in statements:
+                        await cursor.execute(statement)
             await connection.commit()
         finally:
             connection.close()
