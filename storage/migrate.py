@@ -73,7 +73,7 @@ async def upgrade(db: Database, to: str = "head") -> SchemaStatus:
     """
     if (found := await status(db)).is_current:
         return found
-    async with db.writing() as connection, _alone(db, connection):
+    async with _alone(db) as connection:
         found = await connection.run_sync(_status)
         if found.occupied or found.current not in (None, *_revisions()):
             raise SchemaOutdated(f"{db.label}: {what_to_do(found)}")
@@ -85,7 +85,7 @@ async def claim(db: Database) -> None:
     """Mark another application's tables as our first revision, in a version table of our own. Only for who has seen
     that they are as documented: `storage.adopt`.
     """
-    async with db.writing() as connection, _alone(db, connection):
+    async with _alone(db) as connection:
         found = await connection.run_sync(_status)
         if found.current is None:
             stamp = partial(command.stamp, revision=FIRST)
@@ -147,16 +147,25 @@ def _config() -> Config:
 
 
 @asynccontextmanager
-async def _alone(db: Database, connection: AsyncConnection) -> AsyncIterator[None]:
-    """Keep other upgrades of this database out; on SQLite the writing transaction does that already."""
-    if db.dialect == "postgresql":
-        await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
-        await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:lock))"), {"lock": LOCK})
-    if db.dialect != "mysql":
-        yield
+async def _alone(db: Database) -> AsyncIterator[AsyncConnection]:
+    """A transaction, committed at the end, beside which no other upgrade of this database runs."""
+    if db.dialect == "mysql":
+        async with db.reading() as connection, _mysql_lock(db, connection):
+            yield connection
+            await connection.commit()
         return
-    lock = "SHA2(CONCAT(:lock, DATABASE()), 224)"
-    taken = await connection.execute(text(f"SELECT GET_LOCK({lock}, {LOCK_SECONDS})"), {"lock": LOCK})
+    async with db.writing() as connection:  # on SQLite this keeps every other writer out
+        if db.dialect == "postgresql":
+            await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
+            await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:lock))"), {"lock": LOCK})
+        yield connection
+
+
+@asynccontextmanager
+async def _mysql_lock(db: Database, connection: AsyncConnection) -> AsyncIterator[None]:
+    """A lock that outlives the implicit commits of DDL, and may only be released after the last commit."""
+    name = "SHA2(CONCAT(:lock, DATABASE()), 224)"
+    taken = await connection.execute(text(f"SELECT GET_LOCK({name}, {LOCK_SECONDS})"), {"lock": LOCK})
     if not taken.scalar():
         raise DatabaseContended(f"{db.label}: another process has been upgrading it for {LOCK_SECONDS} s")
     try:
@@ -164,4 +173,4 @@ async def _alone(db: Database, connection: AsyncConnection) -> AsyncIterator[Non
     except BaseException:
         await connection.invalidate()  # its statements may be beyond reach; with the connection goes the lock
         raise
-    await connection.execute(text(f"SELECT RELEASE_LOCK({lock})"), {"lock": LOCK})
+    await connection.execute(text(f"SELECT RELEASE_LOCK({name})"), {"lock": LOCK})

@@ -19,6 +19,7 @@ import prometheus_client
 import uvloop
 
 from gateway import __version__
+from gateway.access import is_loopback
 from gateway.app import Gateway, running
 from gateway.cli.common import Flags, add_config_argument, configuration
 from gateway.cli.invocation import program
@@ -77,30 +78,23 @@ async def _serve(arguments: argparse.Namespace) -> int:
     stop = _stop_on_signals()
     async with running(config, surroundings, sealing_keys_of(config, path)) as gateway:
         _reload_on_hangup(gateway.control, signals)
-        print(await banner(gateway), flush=True)
+        print(await banner(gateway, by_flags=bool(flags)), flush=True)
         await stop.wait()
         log.info("stopping: no new requests; calls in flight get %g s", config.lifecycle.grace)
     await signals.close()
     return 0
 
 
-async def banner(gateway: Gateway) -> str:
-    """What a newcomer reads: where it listens, what is registered, what to type next."""
+async def banner(gateway: Gateway, *, by_flags: bool) -> str:
+    """What a newcomer reads: where it listens, what is registered, what to type next. `by_flags`: the command line
+    chose the address, so that other commands cannot read it in the file.
+    """
     await gateway.control.settle(AGGREGATE, FIRST_LISTS_SECONDS)
     url, table = gateway.urls[0], gateway.control.live.table
-    root = url.removesuffix("/mcp")
-    return f"""
-mcp-gateway {__version__} is listening on {url}
-
-{_servers(table)}
-
-In another shell:
-  {program()} servers
-  {program()} call {" --input ".join(_example(table))}
-  {program()} calls
-
-Status: {root}/readyz   Metrics: {root}/metrics   Stop: Ctrl-C
-"""
+    lines = [f"mcp-gateway {__version__} is listening on {url}", "", *_servers(table), "", "In another shell:"]
+    commands = ("servers", f"call {' --input '.join(_example(table))}{f' --url {url}' if by_flags else ''}", "calls")
+    lines += [f"  {program()} {command}" for command in commands]
+    return "\n".join(["", *lines, "", _addresses(gateway.control.configuration, url.removesuffix("/mcp")), ""])
 
 
 def sealing_keys_of(config: Configuration, path: Path) -> Path:
@@ -112,11 +106,19 @@ def sealing_keys_of(config: Configuration, path: Path) -> Path:
     return path.with_name("mcp-gateway.sealing-keys")
 
 
-def _servers(table: RoutingTable) -> str:
+def _servers(table: RoutingTable) -> list[str]:
     if not table.servers:
-        return "No server is registered yet: add one under `servers:` in the configuration."
+        return ["No server is registered yet: add one under `servers:` in the configuration."]
     lines = [f"  {slug:<24} {_offer(table, slug):<12} /servers/{slug}/mcp" for slug in table.servers]
-    return "\n".join(["Registered servers:", *lines])
+    return ["Registered servers:", *lines]
+
+
+def _addresses(config: Configuration, root: str) -> str:
+    metrics = f"http://{config.metrics.listen}/metrics" if config.metrics.listen else f"{root}/metrics"
+    shown = [f"Status: {root}/readyz", "Stop: Ctrl-C"]
+    if config.metrics.listen or is_loopback(config.listen.host):
+        shown.insert(1, f"Metrics: {metrics}")
+    return "   ".join(shown)
 
 
 def _offer(table: RoutingTable, slug: str) -> str:

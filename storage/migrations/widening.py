@@ -16,9 +16,10 @@ from storage.inspection import default_of
 
 VARCHAR = re.compile(r"VARCHAR\((\d+)\)")
 FOUND = text(
-    "SELECT is_nullable, column_default, extra, character_set_name, collation_name, column_comment,"
-    " character_maximum_length FROM information_schema.columns"
-    " WHERE table_schema = DATABASE() AND table_name = :table AND column_name = :column"
+    "SELECT c.is_nullable, c.column_default, c.extra, c.character_set_name, c.collation_name, t.table_collation,"
+    " c.column_comment, c.character_maximum_length"
+    " FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)"
+    " WHERE table_schema = DATABASE() AND table_name = :table AND c.column_name = :column"
 )
 
 
@@ -36,12 +37,12 @@ class Wider:
 def definition(connection: Connection, table: str, column: str, wider: Wider) -> str:
     """What follows `MODIFY COLUMN name`."""
     found = connection.execute(FOUND, {"table": table, "column": column}).one()
-    null, default, extra, charset, collation, comment, length = found
+    null, default, extra, charset, collation, usual, comment, length = found
     default = default_of(default)
     default = wider.default if default is None else default
     words = (
         _type(wider.type, length),
-        f"CHARACTER SET {charset} COLLATE {collation}" if charset else "",
+        f"CHARACTER SET {charset} COLLATE {collation}" if collation != usual and charset else "",
         "NULL" if wider.nullable or null == "YES" else "NOT NULL",
         "" if default is None else f"DEFAULT {_literal(connection, default)}",
         "AUTO_INCREMENT" if "auto_increment" in extra else "",

@@ -72,6 +72,7 @@ async def over_pipes(echo: Echo) -> AsyncIterator[dict[str, object]]:
         while line := await peer.line():
             for message in echo.replies(line):
                 await peer.say(message + b"\n")
+        await peer.exit()
 
     async with ScriptedProgram(script) as program:
         yield program.spec

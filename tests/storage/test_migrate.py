@@ -153,8 +153,7 @@ class TestMySQL:
         async with (
             made(engines[name]) as one,
             made(engines[name]) as other,
-            one.writing() as connection,
-            migrate._alone(one, connection),
+            migrate._alone(one),
         ):
             assert (await migrate.upgrade(other)).is_current
 
