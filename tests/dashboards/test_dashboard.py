@@ -30,6 +30,8 @@ CHOSEN = {"__rate_interval": "10s", "__range": "10s"} | dict.fromkeys((one["name
 """What Grafana would put in place of each variable while everything is chosen."""
 
 SCRAPES = 16
+ATTEMPTS = 6
+"""A machine that is busy may miss a scrape, and Prometheus then has no present value; a query that is wrong stays so."""
 
 
 # Prometheus takes five seconds to look at its targets for the first time, so one of them serves all live tests.
@@ -61,9 +63,16 @@ def test_the_file_is_what_its_source_writes() -> None:
 @pytest.mark.slow
 @pytest.mark.asyncio(loop_scope="module")
 async def test_every_query_answers_with_numbers(prometheus: Prometheus, gateway_under_traffic: Gateway) -> None:
-    silent = gateway_under_traffic.silent
-    flaws = [flaw for title, target in QUERIES for flaw in await _flaws(prometheus, title, target, title in silent)]
-    assert not flaws, "\n" + "\n".join(flaws)
+    asked = QUERIES
+    for attempt in range(ATTEMPTS):
+        found = [
+            await _flaws(prometheus, title, target, title in gateway_under_traffic.silent) for title, target in asked
+        ]
+        asked = [query for query, flaws in zip(asked, found, strict=True) if flaws]
+        if not asked:
+            return
+        await prometheus.until_scraped(SCRAPES + 2 * (attempt + 1), gateway_under_traffic.traffic)
+    pytest.fail("\n".join(flaw for flaws in found for flaw in flaws))
 
 
 @pytest.mark.slow

@@ -105,7 +105,8 @@ class Bench:
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     echo = Echo()
     peer: Callable[..., object] = request.param
-    async with peer(echo) as spec, running_gateway({"servers": {"peer": spec}, "health": {"interval": 3600}}, tmp_path) as gateway:
+    rarely = {"interval": 3600}
+    async with peer(echo) as spec, running_gateway({"servers": {"peer": spec}, "health": rarely}, tmp_path) as gateway:
         await gateway.until(lambda: gateway.tools("/servers/peer/mcp"))
         # A log message on a pipe names no call: while a probe is under way it could not be told whose it is.
         await gateway.until(lambda: gateway.inside.board.census() == {"up": 1})

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sqlalchemy import func, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, event, func, insert, inspect, select, text
+from sqlalchemy.engine import make_url
 
 from storage import migrate
 from storage.database import Database
 from storage.documented import documented
-from storage.errors import SchemaOutdated
+from storage.errors import DatabaseContended, DatabaseUnavailable, SchemaOutdated, UpgradeFailed
 from storage.inspection import inspect as look
 from storage.schema import metadata, users
+from storage.settings import DatabaseSettings
 from tests.support import mcp_chat
-from tests.support.engines import Engines, made, params
+from tests.support.engines import Engines, made, made_again, params
 from tests.support.killing import Killed, killed_after_its_first_change
 
 HEAD = "gateway_0005"
@@ -88,6 +90,18 @@ async def test_the_schema_of_a_newer_version_is_left_alone(database: Database) -
             await attempt(database)
 
 
+async def test_what_the_database_refuses_is_told_in_its_words(empty_database: Database) -> None:
+    """A leftover view with the name of a table of ours."""
+    await migrate.upgrade(empty_database, "gateway_0001")
+    async with empty_database.writing() as connection:
+        await connection.execute(text("CREATE VIEW models AS SELECT 1 AS id"))
+    with pytest.raises(UpgradeFailed, match=r"refused a step of the upgrade: .*models"):
+        await migrate.upgrade(empty_database)
+    async with empty_database.writing() as connection:
+        await connection.execute(text("DROP VIEW models"))
+    assert (await migrate.upgrade(empty_database)).is_current
+
+
 async def test_another_applications_tables_are_left_alone(empty_database: Database) -> None:
     async with empty_database.writing() as connection:
         await connection.execute(text("CREATE TABLE users (id INTEGER)"))
@@ -149,11 +163,60 @@ class TestMySQL:
                 assert tuple(found.one()) == ("varchar(300)", "utf8mb4_bin", "YES", "100% 标题")
                 assert (await look(connection)).columns["chat_sessions"]["title"].default == "it's new"
 
+    async def test_a_table_that_somebody_is_using_is_not_waited_for_long(self, engines: Engines, name: str) -> None:
+        """Whoever wants the table next would wait behind us."""
+        async with made(engines[name]) as db, made_again(db) as other:
+            await migrate.upgrade(db, "gateway_0001")
+            async with other.reading() as connection:
+                await connection.execute(select(text("id FROM users")))
+                with pytest.raises(DatabaseContended):
+                    await migrate.upgrade(db, patience=1)
+            assert (await migrate.upgrade(db)).is_current
+
+    async def test_an_account_that_may_not_alter_tables_is_told_so(self, engines: Engines, name: str) -> None:
+        async with made(engines[name]) as db:
+            database = make_url(db._settings.url).database
+            account = f"reader_{database}"
+            async with db.writing() as connection:
+                await connection.execute(text(f"CREATE USER {account}@localhost IDENTIFIED BY 'x'"))
+                await connection.execute(text(f"GRANT SELECT ON `{database}`.* TO {account}@localhost"))
+            url = make_url(db._settings.url).set(username=account, password="x").render_as_string(hide_password=False)
+            reader = Database(DatabaseSettings(url=url))
+            try:
+                with pytest.raises(DatabaseUnavailable, match="CREATE command denied"):
+                    await migrate.upgrade(reader)
+            finally:
+                await reader.close()
+                async with db.writing() as connection:
+                    await connection.execute(text(f"DROP USER {account}@localhost"))
+
+    async def test_the_lock_is_released_only_after_the_last_commit(self, engines: Engines, name: str) -> None:
+        """Else the next process reads a revision that is no longer true."""
+        happened: list[str] = []
+
+        def executed(connection: Connection, cursor: object, statement: str, *rest: object) -> None:
+            happened.append(statement)
+
+        def committed(connection: Connection) -> None:
+            happened.append("COMMIT")
+
+        async with made(engines[name]) as db:
+            event.listen(Engine, "after_cursor_execute", executed)
+            event.listen(Engine, "commit", committed)
+            try:
+                await migrate.upgrade(db)
+            finally:
+                event.remove(Engine, "after_cursor_execute", executed)
+                event.remove(Engine, "commit", committed)
+        updated = max(index for index, one in enumerate(happened) if one.startswith("UPDATE alembic_version"))
+        released = next(index for index, one in enumerate(happened) if "RELEASE_LOCK" in one)
+        assert "COMMIT" in happened[updated:released]
+
     async def test_two_upgrades_of_two_databases_do_not_wait_for_each_other(self, engines: Engines, name: str) -> None:
         async with (
             made(engines[name]) as one,
             made(engines[name]) as other,
-            migrate._alone(one),
+            migrate._alone(one, 10),
         ):
             assert (await migrate.upgrade(other)).is_current
 

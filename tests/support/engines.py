@@ -233,6 +233,16 @@ async def made(engine: Engine, *, migrated: bool = False, **settings: object) ->
         await engine.drop(url)
 
 
+@asynccontextmanager
+async def made_again(db: Database) -> AsyncIterator[Database]:
+    """A second pool on the same database, as a second process would have."""
+    other = Database(db._settings)
+    try:
+        yield other
+    finally:
+        await other.close()
+
+
 async def _migrate(url: str) -> str:
     db = Database(DatabaseSettings(url=url))
     try:

@@ -53,6 +53,10 @@ class Prometheus:
                 await traffic()
                 await asyncio.sleep(0.05)
 
+    async def until_scraped_again(self, traffic: Callable[[], Awaitable[None]]) -> None:
+        """Keep `traffic` going for two scrapes more."""
+        await self.until_scraped(await self._scrapes() + 2, traffic)
+
     async def _scrapes(self) -> int:
         found = await self.query(f'sum(count_over_time(up{{job="{JOB}"}}[5m]) * up{{job="{JOB}"}})')
         return int(float(found[0]["value"][1])) if found else 0

@@ -115,8 +115,9 @@ class MariaDB(Installed):
     def __init__(self) -> None:
         self._folder = scratch()
         self.port = free_port()
-        base = (self.binary, "--no-defaults", f"--datadir={self._folder}/data")
-        (self._folder / "data").mkdir()
+        base = (self.binary, "--no-defaults", f"--datadir={self._folder}/data", f"--tmpdir={self._folder}/tmp")
+        for name in ("data", "tmp"):  # two servers that share /tmp take each other's files
+            (self._folder / name).mkdir()
         own(self._folder)
         bootstrap = "CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\nSET @skip_auth_anonymous=1;\n"
         script = bootstrap + "".join((self.share / name).read_text() for name in self.system_tables)

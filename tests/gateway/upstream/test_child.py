@@ -158,7 +158,7 @@ async def test_a_child_starts_with_the_systems_signals_and_three_files() -> None
     async with running(command) as (child, ear):
         assert await child.settled(PATIENCE)
     _, ignored, *files = ear.heard.split()
-    assert int(ignored, 16) == 0
+    assert int(ignored, 16) & 0x7FFFFFFF == 0  # beyond 31 are the C library's own, which make leaves ignored
     assert files == [b"0", b"1", b"2"]
 
 
