@@ -63,15 +63,13 @@ def test_the_file_is_what_its_source_writes() -> None:
 @pytest.mark.slow
 @pytest.mark.asyncio(loop_scope="module")
 async def test_every_query_answers_with_numbers(prometheus: Prometheus, gateway_under_traffic: Gateway) -> None:
-    asked = QUERIES
-    for attempt in range(ATTEMPTS):
-        found = [
-            await _flaws(prometheus, title, target, title in gateway_under_traffic.silent) for title, target in asked
-        ]
+    asked, silent = QUERIES, gateway_under_traffic.silent
+    for _ in range(ATTEMPTS):
+        found = [await _flaws(prometheus, title, target, title in silent) for title, target in asked]
         asked = [query for query, flaws in zip(asked, found, strict=True) if flaws]
         if not asked:
             return
-        await prometheus.until_scraped(SCRAPES + 2 * (attempt + 1), gateway_under_traffic.traffic)
+        await prometheus.until_scraped_again(gateway_under_traffic.traffic)
     pytest.fail("\n".join(flaw for flaws in found for flaw in flaws))
 
 
