@@ -31,7 +31,7 @@ CHOSEN = {"__rate_interval": "10s", "__range": "10s"} | dict.fromkeys((one["name
 
 SCRAPES = 16
 ATTEMPTS = 6
-"""A machine that is busy may miss a scrape, and Prometheus then has no present value; a query that is wrong stays so."""
+"""A busy machine may miss a scrape, and Prometheus then has no present value; a query that is wrong stays so."""
 
 
 # Prometheus takes five seconds to look at its targets for the first time, so one of them serves all live tests.
