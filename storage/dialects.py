@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Connection, event
+from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from storage import embedded
 from storage.errors import DatabaseMisconfigured
 from storage.escaping import EscapingConnection
 from storage.settings import DatabaseSettings
@@ -44,8 +45,6 @@ OPTIONS: Mapping[Dialect, frozenset[str]] = {
 }
 """What may stand after the `?`. MySQL's `charset` is accepted because many URLs have it: it is always utf8mb4."""
 
-SQLITE_BUSY_SECONDS = 5.0
-SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 SQL_MODE = "'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'"
 """Set by every MySQL connection: strict, because a relaxed server stores '' for a wrong ENUM word; and fixed, because
 our escaping relies on the absence of NO_BACKSLASH_ESCAPES and ANSI_QUOTES."""
@@ -94,8 +93,7 @@ def engine_of(address: Address, settings: DatabaseSettings) -> AsyncEngine:
         connect_args=_connect_args(address.dialect),
     )
     if address.dialect == "sqlite":
-        event.listen(engine.sync_engine, "connect", _set_up_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
+        event.listen(engine.sync_engine, "begin", embedded.begin)
     return engine
 
 
@@ -126,7 +124,7 @@ def _label(dialect: Dialect, url: URL) -> str:
 
 def _connect_args(dialect: Dialect) -> dict[str, Any]:
     if dialect == "sqlite":
-        return {"timeout": SQLITE_BUSY_SECONDS, "isolation_level": None}
+        return {"async_creator_fn": embedded.opened}
     if dialect == "postgresql":
         return {"server_settings": {"timezone": "UTC", "application_name": "mcp-gateway"}}
     return {
@@ -135,22 +133,3 @@ def _connect_args(dialect: Dialect) -> dict[str, Any]:
         "sql_mode": SQL_MODE,
         "init_command": "SET time_zone = '+00:00'",
     }
-
-
-def _set_up_sqlite(connection: Any, record: object) -> None:
-    try:
-        cursor = connection.cursor()
-        for pragma in SQLITE_PRAGMAS:
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """The driver is in autocommit mode, so that nobody but us begins; a deferred transaction that turns to writing
-    fails at once when another one writes, whatever the busy timeout.
-    """
-    writing = connection.get_execution_options().get("writing", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -46,7 +46,7 @@ def differences(found: Inspection) -> Iterator[Difference]:
             yield from _table(table, found.tables[table])
             for column, shape in wanted.items():
                 yield from _column(f"{table}.{column}", shape, found.columns[table].get(column))
-            for column in found.columns[table].keys() - wanted.keys():
+            for column in sorted(found.columns[table].keys() - wanted.keys()):
                 yield from _unknown(table, column, found.columns[table][column])
         else:
             yield Difference(f"{table}: there is no such table; this is not an mcp_chat database", refused=True)

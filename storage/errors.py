@@ -23,6 +23,10 @@ class SchemaOutdated(StorageError):
     """The database's schema is not the one this version needs; the message names the command that mends it."""
 
 
+class UpgradeFailed(StorageError):
+    """The database refused a step of an upgrade; the message holds its words. Running it again goes on from there."""
+
+
 class AdoptionRefused(StorageError):
     """An existing database cannot be adopted; the message lists every reason."""
 

@@ -17,6 +17,7 @@ MYSQL_UNAVAILABLE = frozenset(
         *(1021, 1030, 1114),  # no room left
         *(1040, 1203, 1226),  # too many connections
         *(1044, 1045, 1049, 1129, 1130, 1251, 1698, 4151),  # not let in
+        *(1142, 1143, 1227, 1370),  # not allowed to
         *(1047, 1053, 1077, 1290, 1792, 1836, 3032),  # not ready, shutting down, read-only
         *(1042, 1043, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1927, 4031),  # the line broke
     }
@@ -24,7 +25,7 @@ MYSQL_UNAVAILABLE = frozenset(
 MYSQL_CLIENT_ERRORS = range(2000, 3000)
 
 POSTGRESQL_CONTENDED = frozenset({"40001", "40P01", "55P03"})
-POSTGRESQL_UNAVAILABLE = ("08", "25006", "28", "3D", "53", "57P", "58")
+POSTGRESQL_UNAVAILABLE = ("08", "25006", "28", "3D", "42501", "53", "57P", "58")
 
 SQLITE_CONTENDED = frozenset({5, 6})
 """SQLITE_BUSY and SQLITE_LOCKED."""
@@ -35,10 +36,15 @@ SQLITE_UNAVAILABLE = frozenset({3, 8, 10, 11, 13, 14, 15, 23, 26})
 def meaning_of(error: DBAPIError, label: str) -> DatabaseUnavailable | None:
     """The storage error behind a driver's error, or None when the statement itself was at fault."""
     if _contended(error.orig):
-        return DatabaseContended(f"{label}: another transaction was in the way ({_words(error.orig)})")
+        return DatabaseContended(f"{label}: another transaction was in the way ({words_of(error.orig)})")
     if error.connection_invalidated or _unavailable(error.orig):
-        return DatabaseUnavailable(f"{label} cannot be used: {_words(error.orig)}")
+        return DatabaseUnavailable(f"{label} cannot be used: {words_of(error.orig)}")
     return None
+
+
+def words_of(error: BaseException | None) -> str:
+    """The server's own sentence, without the driver's code and class."""
+    return str(error.args[-1] if error is not None and error.args else error)
 
 
 def _contended(error: BaseException | None) -> bool:
@@ -64,8 +70,3 @@ def _sqlite_code(error: BaseException | None) -> int | None:
 def _mysql_code(error: BaseException | None) -> int | None:
     code = error.args[0] if error is not None and error.args else None
     return code if isinstance(code, int) else None
-
-
-def _words(error: BaseException | None) -> str:
-    """The server's own sentence, without the driver's code and class."""
-    return str(error.args[-1] if error is not None and error.args else error)

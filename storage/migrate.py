@@ -6,7 +6,6 @@ Which question: which revision does this database have, and how does it get the 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,13 +16,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database import Database
-from storage.errors import DatabaseContended, SchemaOutdated
+from storage.errors import DatabaseContended, SchemaOutdated, UpgradeFailed
+from storage.failures import words_of
 from storage.schema import DOCUMENTED
-
-log = logging.getLogger(__name__)
 
 OUR_TABLE = "alembic_version"
 BESIDE_ANOTHERS = "mcp_gateway_version"
@@ -32,7 +31,10 @@ BESIDE_ANOTHERS = "mcp_gateway_version"
 FIRST = "gateway_0001"
 PREFIX = "gateway_"
 LOCK = "mcp-gateway upgrade"
-LOCK_SECONDS = 60
+PATIENCE = 60
+"""Seconds to wait for another upgrade, and for a transaction that is using a table. Others queue behind a statement
+that waits for a table, so that it must not wait for long.
+"""
 COMMAND = "run `mcp-gateway db upgrade`"
 
 
@@ -66,14 +68,16 @@ async def require_current(db: Database) -> None:
         raise SchemaOutdated(f"{db.label}: {what_to_do(found)}")
 
 
-async def upgrade(db: Database, to: str = "head") -> SchemaStatus:
+async def upgrade(db: Database, to: str = "head", patience: int = PATIENCE) -> SchemaStatus:
     """Run the pending revisions, in one transaction where the engine has transactional DDL. Safe to repeat after
-    any interruption, and safe against a second process that does the same. Raises `SchemaOutdated` where it must not
-    run: on another application's tables, and on the schema of a newer version.
+    any interruption, and safe against a second process that does the same.
+
+    Raises `SchemaOutdated` where it must not run (on another application's tables, on the schema of a newer version),
+    `DatabaseContended` when others were in the way for `patience` seconds, `UpgradeFailed` when the database refused.
     """
     if (found := await status(db)).is_current:
         return found
-    async with _alone(db) as connection:
+    async with _alone(db, patience) as connection:
         found = await connection.run_sync(_status)
         if found.occupied or found.current not in (None, *_revisions()):
             raise SchemaOutdated(f"{db.label}: {what_to_do(found)}")
@@ -83,9 +87,9 @@ async def upgrade(db: Database, to: str = "head") -> SchemaStatus:
 
 async def claim(db: Database) -> None:
     """Mark another application's tables as our first revision, in a version table of our own. Only for who has seen
-    that they are as documented: `storage.adopt`.
+    that they are as documented: `storage.adopt`. Raises as `upgrade` does.
     """
-    async with _alone(db) as connection:
+    async with _alone(db, PATIENCE) as connection:
         found = await connection.run_sync(_status)
         if found.current is None:
             stamp = partial(command.stamp, revision=FIRST)
@@ -147,30 +151,38 @@ def _config() -> Config:
 
 
 @asynccontextmanager
-async def _alone(db: Database) -> AsyncIterator[AsyncConnection]:
+async def _alone(db: Database, patience: int) -> AsyncIterator[AsyncConnection]:
     """A transaction, committed at the end, beside which no other upgrade of this database runs."""
-    if db.dialect == "mysql":
-        async with db.reading() as connection, _mysql_lock(db, connection):
+    begin = _alone_on_mysql if db.dialect == "mysql" else _alone_elsewhere
+    try:
+        async with begin(db, patience) as connection:
             yield connection
-            await connection.commit()
-        return
-    async with db.writing() as connection:  # on SQLite this keeps every other writer out
+    except DBAPIError as error:
+        raise UpgradeFailed(f"{db.label} refused a step of the upgrade: {words_of(error.orig)}") from error
+
+
+@asynccontextmanager
+async def _alone_elsewhere(db: Database, patience: int) -> AsyncIterator[AsyncConnection]:
+    """On SQLite a writing transaction keeps every other writer out already."""
+    async with db.writing() as connection:
         if db.dialect == "postgresql":
-            await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
+            await connection.execute(text(f"SET LOCAL lock_timeout = '{patience}s'"))
             await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:lock))"), {"lock": LOCK})
         yield connection
 
 
 @asynccontextmanager
-async def _mysql_lock(db: Database, connection: AsyncConnection) -> AsyncIterator[None]:
-    """A lock that outlives the implicit commits of DDL, and may only be released after the last commit."""
+async def _alone_on_mysql(db: Database, patience: int) -> AsyncIterator[AsyncConnection]:
+    """DDL commits, so that the lock is not a transaction's; it may be released only after the last commit."""
     name = "SHA2(CONCAT(:lock, DATABASE()), 224)"
-    taken = await connection.execute(text(f"SELECT GET_LOCK({name}, {LOCK_SECONDS})"), {"lock": LOCK})
-    if not taken.scalar():
-        raise DatabaseContended(f"{db.label}: another process has been upgrading it for {LOCK_SECONDS} s")
-    try:
-        yield
-    except BaseException:
-        await connection.invalidate()  # its statements may be beyond reach; with the connection goes the lock
-        raise
-    await connection.execute(text(f"SELECT RELEASE_LOCK({name})"), {"lock": LOCK})
+    async with db.reading() as connection:
+        taken = await connection.execute(text(f"SELECT GET_LOCK({name}, {patience})"), {"lock": LOCK})
+        if not taken.scalar():
+            raise DatabaseContended(f"{db.label}: another process has been upgrading it for {patience} s")
+        try:
+            await connection.execute(text(f"SET SESSION lock_wait_timeout = {patience}"))
+            yield connection
+            await connection.commit()
+            await connection.execute(text(f"SELECT RELEASE_LOCK({name})"), {"lock": LOCK})
+        finally:
+            await connection.invalidate()  # with the connection go its settings, and the lock whatever happened

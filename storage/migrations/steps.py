@@ -70,7 +70,7 @@ def add(table: str, shape: Shape) -> None:
 
 
 def _create(table: str, columns: Columns, *constraints: CheckConstraint | ForeignKeyConstraint) -> None:
-    if not inspect(op.get_bind()).has_table(table):
+    if table not in inspect(op.get_bind()).get_table_names():
         op.create_table(table, *columns, *constraints, mysql_engine="InnoDB", mysql_charset="utf8mb4")
 
 

@@ -97,13 +97,13 @@ class TestWhenItIsGone:
 
     @pytest.mark.parametrize("name", params("mariadb", "mysql"))
     async def test_a_wrong_password_is_unavailable_and_not_shown(self, engines: Engines, name: str) -> None:
-        url = await engines[name].empty()
-        await _fails(url.replace("root@", f"root:{SECRET}@"), "Access denied")
+        async with made(engines[name]) as db:
+            await _fails(db._settings.url.replace("root@", f"root:{SECRET}@"), "Access denied")
 
     @pytest.mark.parametrize("name", params("mariadb", "mysql", "postgresql"))
     async def test_an_unknown_database_is_unavailable(self, engines: Engines, name: str) -> None:
-        url = await engines[name].empty()
-        await _fails(f"{url}_of_nobody", "(?i)(unknown database|does not exist)")
+        async with made(engines[name]) as db:
+            await _fails(f"{db._settings.url}_of_nobody", "(?i)(unknown database|does not exist)")
 
     @pytest.mark.parametrize("name", params("mariadb", "mysql", "postgresql"))
     async def test_a_killed_connection_is_unavailable_once_and_replaced(self, engines: Engines, name: str) -> None:

@@ -1,0 +1,43 @@
+"""The embedded database: how a SQLite file is opened, and how transactions begin in it.
+
+Which question: which promises does every connection to the file make? Touches the file and the driver's thread. The
+rule: a transaction that will write says so when it begins. A deferred one that turns to writing fails at once while
+another one writes, whatever the busy timeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import Any
+
+import aiosqlite
+from sqlalchemy import Connection
+
+BUSY_SECONDS = 5.0
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+
+
+async def opened(file: str, **options: Any) -> aiosqlite.Connection:
+    """Open the file in the driver's autocommit mode, so that nobody but `begin` begins. Raises `sqlite3.Error`."""
+    connection = aiosqlite.connect(file, **options | {"timeout": BUSY_SECONDS, "isolation_level": None})
+    connection._thread.daemon = True
+    try:
+        await connection
+    except sqlite3.Error:
+        await asyncio.to_thread(connection._thread.join)  # it has a last word for this loop, which may be closed soon
+        raise
+    try:
+        for pragma in PRAGMAS:
+            async with connection.execute(f"PRAGMA {pragma}"):
+                pass
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def begin(connection: Connection) -> None:
+    """Begin as the connection's options say."""
+    writing = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

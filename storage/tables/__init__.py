@@ -1,0 +1,1 @@
+"""The descriptions of the tables, by what they are about; `storage.schema` is their door."""
