@@ -50,7 +50,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml requirements.lock
-	$(PIP) --editable '.[demo]'
+	$(PIP) --editable '.[demo,postgresql]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python pyproject.toml requirements.lock

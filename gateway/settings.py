@@ -42,7 +42,7 @@ class Listen(Section):
         (), description="Host names that clients may use beside the bound address; `*` for any"
     )
     origins: tuple[str, ...] = Field(
-        (), description="browser origins that may call beside the gateway's own; `*` for any"
+        (), description="browser origins that may call beside those of the names that are served; `*` for any"
     )
     unauthenticated: bool = Field(
         False,

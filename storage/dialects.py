@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from sqlalchemy import event
@@ -80,7 +81,15 @@ def address_of(url: str) -> Address:
 
 
 def engine_of(address: Address, settings: DatabaseSettings) -> AsyncEngine:
-    """A pool of connections that are all set up alike; none is opened yet."""
+    """A pool of connections that are all set up alike; none is opened yet. Raises `DatabaseMisconfigured` when the
+    engine's driver is not installed.
+    """
+    driver = DRIVERS[address.dialect].partition("+")[2]
+    if find_spec(driver) is None:
+        raise DatabaseMisconfigured(
+            f"database.url names {address.dialect}, whose driver {driver} is not installed: "
+            f"pip install 'mcp-gateway[{address.dialect}]'"
+        )
     engine = create_async_engine(
         address.url,
         poolclass=AsyncAdaptedQueuePool,

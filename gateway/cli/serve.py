@@ -74,15 +74,19 @@ async def _serve(arguments: argparse.Namespace) -> int:
         log.warning("%s", warning)
     path = Path(arguments.config)
     surroundings = Surroundings(path, load)
-    signals = Tasks("signals")
+    signals = Tasks("serve")
     stop = _stop_on_signals()
     async with running(config, surroundings, sealing_keys_of(config, path)) as gateway:
         _reload_on_hangup(gateway.control, signals)
-        print(await banner(gateway, by_flags=bool(flags)), flush=True)
+        signals.spawn(_greet(gateway, by_flags=bool(flags)), "banner")  # a signal need not wait for slow servers
         await stop.wait()
         log.info("stopping: no new requests; calls in flight get %g s", config.lifecycle.grace)
     await signals.close()
     return 0
+
+
+async def _greet(gateway: Gateway, *, by_flags: bool) -> None:
+    print(await banner(gateway, by_flags=by_flags), flush=True)
 
 
 async def banner(gateway: Gateway, *, by_flags: bool) -> str:

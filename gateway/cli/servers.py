@@ -107,7 +107,7 @@ def overview(row: ServerRow, state: HealthRow | None, mirror: Mirror | None, cat
         era=_era(state, catalog),
         protocol_version=None if catalog is None else catalog.protocol_version,
         transport=_transport(row.spec or {}),
-        latency_ms=None if state is None or state.latency_us is None else state.latency_us / 1e3,
+        latency_ms=None if state is None or not state.latency_us else state.latency_us / 1e3,
         success_rate=None if mirror is None else mirror.success_rate,
         observed=None if state is None or state.observed_us is None else state.observed_us / 1e6,
         tools=None if catalog is None or row.slug is None else _tools(row.slug, catalog),
