@@ -255,7 +255,7 @@ async def _sweep(sessions: Sessions, fleet: Fleet, idle: float) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
         for session in sessions.sweep(idle):
-            await fleet.end_session(session.facts.sid)
+            fleet.end_session(session.facts.sid)
         await fleet.sweep(time.monotonic())
 
 
@@ -268,6 +268,7 @@ async def _drain(pipeline: Pipeline, sessions: Sessions, calls: Calls, runner: w
     if calls:
         log.info("waiting for %d calls in flight", len(calls))
     await calls.drain(control.configuration.lifecycle.grace)
+    sessions.end_streams()  # those that were opened again meanwhile
 
 
 def _readiness(db: Database, pipeline: Pipeline, control: Control, writer: Writer) -> Readiness:

@@ -101,7 +101,10 @@ class Control:
         async with self._changing:
             try:
                 await self._enact(self._from.load())
-            except (ConfigErrors, StorageError, OSError) as error:
+            except (ConfigErrors, OSError) as error:
+                self._refused(error)
+            except StorageError as error:
+                self._seen = ()  # the file was not at fault: it is tried again
                 self._refused(error)
             else:
                 self.problem = None
@@ -132,7 +135,7 @@ class Control:
             await client_sessions.end(self._db, facts.sid, facts.user_id, facts.expires)
         except StorageError as error:
             log.warning("the end of a session was not stored, a restart would bring it back: %s", error)
-        await self._fleet.end_session(facts.sid)
+        self._fleet.end_session(facts.sid)
 
     def table_changed(self) -> None:
         """The fleet has another table: show it to requests."""
@@ -175,7 +178,10 @@ class Control:
             log.error("%s", problem)
         self._fleet.set(found.servers, retire_after=configuration.lifecycle.grace)
         plans = [self._plan(server) for server in found.servers]
-        await self._monitor.watch(plans)
+        try:
+            await self._monitor.watch(plans)
+        except StorageError as error:
+            log.warning("what was known of the servers' health could not be read: %s", error)
         self._scheduler.set(plans)
 
     async def _follow_registry(self) -> None:

@@ -110,9 +110,12 @@ class Fleet:
         if (member := self._members.get(server_id)) is not None:
             member.wanted.set()
 
-    async def end_session(self, sid: str) -> None:
-        """Free what every server holds for a client's legacy session."""
-        await asyncio.gather(*(member.upstream.end_session(sid) for member in self._members.values()))
+    def end_session(self, sid: str) -> None:
+        """Free, in the background, what every server holds for a client's legacy session: no client waits for a
+        server to say goodbye.
+        """
+        for member in self._members.values():
+            self._tasks.spawn(member.upstream.end_session(sid), f"end a session with {member.server.slug}")
 
     async def sweep(self, now: float) -> None:
         """End sessions and children of servers that were idle too long; `now` is monotonic seconds."""

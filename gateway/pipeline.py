@@ -118,20 +118,22 @@ class Pipeline:
         self._sessions.end(session)
         await self._source.end_session(session.facts)
 
-    async def handle(self, inbound: Inbound, sink: Sink) -> None:
-        """Answer one POST on `sink`, whatever is in it."""
+    async def handle(self, inbound: Inbound, sink: Sink, *, alone: bool = True) -> None:
+        """Answer one POST on `sink`, whatever is in it; a message that is not `alone` is part of a batch, and none
+        itself.
+        """
         try:
-            await self._serve(inbound, sink)
+            await self._serve(inbound, sink, alone)
         except Malformed as error:
             self._counter.refusal("parse" if error.code == JSONRPC_CODE[Kind.PARSE] else "invalid_request")
             await sink.finish(Answer(jsonrpc.error(error.id, error.code, error.message), HTTP_STATUS[Kind.PARSE]))
 
-    async def _serve(self, inbound: Inbound, sink: Sink) -> None:
+    async def _serve(self, inbound: Inbound, sink: Sink, alone: bool) -> None:
         if self._draining:
             raise GatewayError(Kind.DRAINING, "the gateway is shutting down; connect again")
         live = self._source.live
         endpoint = live.table.endpoint(inbound.endpoint)
-        if batch.is_batch(inbound.body) and self._takes_batches(inbound):
+        if alone and batch.is_batch(inbound.body) and self._takes_batches(inbound):
             return await self._serve_batch(inbound, live.depth, sink)
         message = jsonrpc.parse(inbound.body, depth=live.depth)
         era = eras.classify(inbound.headers, message)
@@ -153,7 +155,7 @@ class Pipeline:
         bodies = batch.parts(inbound.body)
         done = [batch.Part(sink) for _ in bodies]
         alone = (replace(inbound, body=body) for body in bodies)
-        await asyncio.gather(*(self.handle(one, part) for one, part in zip(alone, done, strict=True)))
+        await asyncio.gather(*(self.handle(one, part, alone=False) for one, part in zip(alone, done, strict=True)))
         await sink.finish(batch.whole_answer(done))
 
     async def _refuse(self, message: Message, error: GatewayError, era: Era, sink: Sink) -> None:
@@ -210,10 +212,13 @@ class Pipeline:
             except GatewayError as error:
                 self._counter.refusal(error.reason)
                 stream.end(endings.error_answer(request.id, error, Era.LEGACY))
-            finally:
-                stream.end(endings.error_answer(request.id, _internal(), Era.LEGACY))
 
-        await session.begin(bytes(request.id), work).relay(sink)
+        def lost(task: asyncio.Task[None]) -> Answer:
+            if task.cancelled():
+                return endings.of_cancellation(request, Kind.CANCELLED).answer
+            return endings.error_answer(request.id, _internal(), Era.LEGACY)
+
+        await session.begin(bytes(request.id), work, lost).relay(sink)
 
     def _session_of(self, inbound: Inbound) -> Session | None:
         token = inbound.headers.get("Mcp-Session-Id")

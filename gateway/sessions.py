@@ -106,6 +106,10 @@ class Stream:
         return bool(self._frames) and (len(self._frames) >= RING_FRAMES or self._bytes >= RING_BYTES)
 
 
+Work = Callable[[Stream], Coroutine[Any, Any, None]]
+Lost = Callable[["asyncio.Task[None]"], Answer]
+
+
 class Session:
     """One live legacy session of one caller on one endpoint."""
 
@@ -125,8 +129,9 @@ class Session:
     def busy(self) -> bool:
         return bool(self._exchanges) or self._standing is not None
 
-    def begin(self, request_id: bytes, work: Callable[[Stream], Coroutine[Any, Any, None]]) -> Stream:
-        """Run `work` as an exchange that outlives the request which began it, and give the stream it fills.
+    def begin(self, request_id: bytes, work: Work, lost: Lost) -> Stream:
+        """Run `work` as an exchange that outlives the request which began it, and give the stream it fills. `lost`
+        makes the answer when `work` has given none, for one because it was stopped before its first step.
 
         Raises INVALID_REQUEST when an exchange with this id is still running (MCP 2025-11-25 `basic` §Requests).
         """
@@ -135,8 +140,12 @@ class Session:
         stream = Stream(self._on_dropped)
         task = self._tasks.spawn(work(stream), f"exchange {request_id[:32]!r}")
         self._exchanges[request_id] = task
-        task.add_done_callback(lambda _: self._exchanges.pop(request_id, None))
+        task.add_done_callback(lambda _: self._ended(request_id, stream, lost(task)))
         return stream
+
+    def _ended(self, request_id: bytes, stream: Stream, lost: Answer) -> None:
+        del self._exchanges[request_id]
+        stream.end(lost)
 
     def cancel(self, request_id: bytes) -> None:
         """Stop an exchange because its client asked; an unknown id is ignored, as the specification wants."""
@@ -233,7 +242,7 @@ class Sessions:
         session = self._live.pop(facts.sid, None) or Session(facts, self._tasks, self._on_dropped, self._now())
         self._live[facts.sid] = session
         session.last_used = self._now()
-        self._make_room()
+        self._make_room(session)
         return session
 
     def end(self, session: Session) -> None:
@@ -264,9 +273,9 @@ class Sessions:
         except (BadSeal, UnicodeEncodeError, msgspec.DecodeError):
             return None
 
-    def _make_room(self) -> None:
+    def _make_room(self, kept: Session) -> None:
         if len(self._live) <= self._most:
             return
         for sid, session in tuple(self._live.items()):
-            if not session.busy and len(self._live) > self._most:
+            if session is not kept and not session.busy and len(self._live) > self._most:
                 del self._live[sid]

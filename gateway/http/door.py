@@ -89,6 +89,8 @@ class Doors:
     async def _admitted(self, request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
         caller = self._pipeline.authenticate(request.headers.get(hdrs.AUTHORIZATION), request.headers.get("X-API-Key"))
         endpoint = request.match_info.get("slug", AGGREGATE)
+        if self._pipeline.draining:
+            raise GatewayError(Kind.DRAINING, "the gateway is shutting down; connect again")
         match request.method:
             case hdrs.METH_POST:
                 return await self._post(request, caller, endpoint, headers)
@@ -145,7 +147,7 @@ class Doors:
             extra[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="mcp-gateway"'
         if error.kind is Kind.METHOD_NOT_ALLOWED:
             extra[hdrs.ALLOW] = "POST" if "session" in error.message else METHODS
-        if error.kind in (Kind.BODY_TOO_LARGE, Kind.BODY_TOO_SLOW):
+        if error.kind in (Kind.BODY_TOO_LARGE, Kind.BODY_TOO_SLOW, Kind.DRAINING):
             extra[hdrs.CONNECTION] = "close"
         return web.Response(
             body=jsonrpc.error(None, JSONRPC_CODE[error.kind], error.message, error.data),

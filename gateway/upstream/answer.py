@@ -31,6 +31,10 @@ from gateway.upstream.unpack import too_large
 from gateway.upstream.waits import Waits
 
 _RETRY = 1.0
+SHORTEST_RETRY = 0.25
+"""Seconds; a server that asks for less would have us ask it all the time."""
+FRUITLESS_RESUMES = 20
+"""Resumes in a row that brought no new event, after which the stream counts as ended."""
 """Seconds before a closed stream is fetched again, where the server names none."""
 
 _RESPONSES = (MessageKind.RESULT, MessageKind.ERROR)
@@ -68,6 +72,8 @@ class HttpExchange:
         self._resume = resume
         self._ready: deque[Message] = deque()
         self._last_event = ""
+        self._resumed_at = ""
+        self._fruitless = 0
         self._retry = _RETRY
         self.response = response
         """The HTTP response that is being read."""
@@ -141,7 +147,13 @@ class HttpExchange:
         if not self._last_event:
             raise self._unanswered()
         self.response.close()
-        await asyncio.sleep(self._retry)
+        if self._resumed_at == self._last_event:
+            self._fruitless += 1
+        else:
+            self._resumed_at, self._fruitless = self._last_event, 0
+        if self._fruitless >= FRUITLESS_RESUMES:
+            raise self._unanswered()
+        await asyncio.sleep(max(self._retry, SHORTEST_RETRY))
         response = await self._resume(self._last_event)
         if not is_success(response) or media_type(response) != STREAM:
             response.close()

@@ -21,6 +21,7 @@ class Gate:
         self._waiting = 0
         self._inside = 0
         self._shut = False
+        self._over = False
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -39,36 +40,43 @@ class Gate:
 
     async def enter(self, deadline: float) -> None:
         """Take a place, waiting until `deadline` (the loop's clock). Raises BUSY, or DRAINING once it is shut."""
-        if self._places.locked():
-            await self._wait(deadline)
-        else:
-            await self._places.acquire()
         if self._shut:
+            raise self._draining()
+        self._empty.clear()
+        try:
+            await (self._wait(deadline) if self._places.locked() else self._places.acquire())
+        except BaseException:
+            self._check_empty()
+            raise
+        if self._over:
             self._places.release()
             raise self._draining()
         self._inside += 1
-        self._empty.clear()
 
     def leave(self) -> None:
         """Give the place back."""
         self._places.release()
         self._inside -= 1
-        if not self._inside:
-            self._empty.set()
+        self._check_empty()
 
     async def shut(self, grace: float) -> bool:
-        """Let nobody in any more, and wait up to `grace` seconds for the others to leave; whether they did."""
+        """Let nobody queue any more, and wait up to `grace` seconds for the others, who may still get their turn, to
+        leave; whether they did.
+        """
         self._shut = True
         try:
             async with asyncio.timeout(grace):
                 await self._empty.wait()
         except TimeoutError:
+            self._over = True
             return False
         return True
 
+    def _check_empty(self) -> None:
+        if not self._inside and not self._waiting:
+            self._empty.set()
+
     async def _wait(self, deadline: float) -> None:
-        if self._shut:
-            raise self._draining()
         if self._waiting >= self._queue:
             raise self._busy(f"{self._inside} calls are running and {self._waiting} are waiting")
         self._waiting += 1

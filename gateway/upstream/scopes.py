@@ -116,20 +116,23 @@ class Pool:
         return Lease(line, partial(self._give_back, slot))
 
     async def end(self, key: ScopeKey) -> None:
-        """End the line of `key`, if there is one, in use or not."""
-        if (slot := self._slots.pop(key, None)) is not None:
-            await self._end(slot)
+        """End the line of `key`, if there is one, in use or not. The end goes on when the waiting is cut short."""
+        slot = self._slots.get(key)
+        if slot is not None and (ending := self._drop(slot)) is not None:
+            await asyncio.shield(ending)
 
     async def sweep(self, before: float, keep: frozenset[ScopeKey] = frozenset()) -> None:
         """End the lines that nobody has used since `before`, and forget those that ended by themselves."""
         idle = [slot for slot in self._slots.values() if slot.users == 0 and slot.last_used <= before]
         for slot in (*self._stale(), *(slot for slot in idle if slot.key not in keep)):
-            await self.end(slot.key)
+            self._drop(slot)
 
     async def close(self) -> None:
         """End every line, and open none any more."""
         self._closed = True
-        await asyncio.gather(*(self.end(key) for key in tuple(self._slots)), *self._ending)
+        for slot in tuple(self._slots.values()):
+            self._drop(slot)
+        await asyncio.gather(*self._ending)
 
     def _open(self, key: ScopeKey, call: Forward) -> _Slot:
         if self._closed:
@@ -171,13 +174,15 @@ class Pool:
         if slot.users == 0 and (slot.key in self._brief or slot.key.startswith(_ONE_CALL)):
             self._drop(slot)
 
-    def _drop(self, slot: _Slot) -> None:
-        """End a line in the background, once."""
-        if self._slots.get(slot.key) is slot:
-            del self._slots[slot.key]
-            task = self._tasks.spawn(self._end(slot), f"end {slot.key}")
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+    def _drop(self, slot: _Slot) -> asyncio.Task[None] | None:
+        """End a line in the background, once: a line must not be lost because its client no longer waits."""
+        if self._slots.get(slot.key) is not slot:
+            return None
+        del self._slots[slot.key]
+        task = self._tasks.spawn(self._end(slot), f"end {slot.key}")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return task
 
     async def _end(self, slot: _Slot) -> None:
         """Wait for a line that is still being opened, so that no session and no child is left behind."""

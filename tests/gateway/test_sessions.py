@@ -71,6 +71,10 @@ def make_sessions(tasks, clock, most=100, keys=(KEY,)):
     )
 
 
+def lost(task):
+    return Answer(b"lost")
+
+
 def open_one(sessions, caller=ALICE, endpoint="time"):
     return sessions.open(caller, endpoint, "2025-11-25", b'{"roots":{}}', b'{"name":"c","version":"1"}')
 
@@ -144,7 +148,7 @@ async def test_a_thousand_abandoned_sessions_return_to_nothing_after_their_time(
 async def test_no_more_sessions_are_kept_than_the_limit_and_busy_ones_stay(tasks, clock):
     sessions = make_sessions(tasks, clock, most=10)
     busy = sessions.find(open_one(sessions), ALICE, "time")
-    busy.begin(b"1", lambda stream: asyncio.Event().wait())
+    busy.begin(b"1", lambda stream: asyncio.Event().wait(), lost)
     for _ in range(50):
         sessions.find(open_one(sessions), ALICE, "time")
     assert len(sessions) == 10
@@ -166,7 +170,7 @@ async def test_an_exchange_outlives_the_reader_that_began_it(sessions):
         await go.wait()
         await stream.finish(Answer(b"done"))
 
-    stream = session.begin(b"1", work)
+    stream = session.begin(b"1", work, lost)
     reading = asyncio.get_running_loop().create_task(stream.relay(Reader()))
     await asyncio.sleep(0)
     reading.cancel()
@@ -180,20 +184,20 @@ async def test_an_exchange_outlives_the_reader_that_began_it(sessions):
 async def test_a_running_id_is_refused_a_second_time_and_free_after_its_end(sessions):
     session = sessions.find(open_one(sessions), ALICE, "time")
     go = asyncio.Event()
-    session.begin(b"1", lambda stream: go.wait())
+    session.begin(b"1", lambda stream: go.wait(), lost)
     with pytest.raises(GatewayError) as caught:
-        session.begin(b"1", lambda stream: go.wait())
+        session.begin(b"1", lambda stream: go.wait(), lost)
     assert caught.value.kind is Kind.INVALID_REQUEST
     go.set()
     await until(lambda: not session.busy)
-    session.begin(b"1", lambda stream: go.wait())
+    session.begin(b"1", lambda stream: go.wait(), lost)
 
 
 @pytest.mark.trap(31)
 async def test_the_ids_1_and_string_1_are_two_exchanges(sessions):
     session = sessions.find(open_one(sessions), ALICE, "time")
-    session.begin(b"1", lambda stream: asyncio.Event().wait())
-    session.begin(b'"1"', lambda stream: asyncio.Event().wait())
+    session.begin(b"1", lambda stream: asyncio.Event().wait(), lost)
+    session.begin(b'"1"', lambda stream: asyncio.Event().wait(), lost)
 
 
 @pytest.mark.parametrize(("stop", "kind"), [("cancel", Kind.CANCELLED), ("end", Kind.ABANDONED)])
@@ -208,7 +212,7 @@ async def test_the_reason_of_a_stop_reaches_the_exchange(sessions, stop, kind):
             heard.extend(error.args)
             raise
 
-    session.begin(b"1", work)
+    session.begin(b"1", work, lost)
     await asyncio.sleep(0)
     session.cancel(b"2")
     session.cancel(b"1") if stop == "cancel" else sessions.end(session)
@@ -271,3 +275,22 @@ async def test_the_newest_standing_stream_wins_and_the_older_one_ends(sessions):
     assert session.busy
     session.leave(newer)
     assert not session.busy
+
+
+@pytest.mark.trap(28)
+async def test_an_exchange_that_is_stopped_before_its_first_step_still_ends_its_stream(sessions):
+    session = sessions.find(open_one(sessions), ALICE, "time")
+    stream = session.begin(b"1", lambda stream: asyncio.Event().wait(), lost)
+    session.cancel(b"1")
+    reader = Reader()
+    async with asyncio.timeout(5):
+        await stream.relay(reader)
+    assert reader.answers == [Answer(b"lost")]
+
+
+async def test_the_session_that_is_being_used_is_never_the_one_that_makes_room(tasks, clock):
+    sessions = make_sessions(tasks, clock, most=1)
+    busy = sessions.find(open_one(sessions), ALICE, "time")
+    busy.begin(b"1", lambda stream: asyncio.Event().wait(), lost)
+    token = open_one(sessions)
+    assert sessions.find(token, ALICE, "time") is sessions.find(token, ALICE, "time")

@@ -782,3 +782,33 @@ async def test_a_legacy_client_is_told_when_a_server_asks_for_what_it_cannot_giv
         assert h.memory.closed[0].outcome is Outcome.INPUT_REQUIRED
         modern = await h.modern("tools/call", {"name": "time__now"})
         assert asks in await modern.read()
+
+
+@pytest.mark.trap(28)
+async def test_a_batch_that_cancels_its_own_call_is_answered():
+    async with house() as h:
+        h.servers["time"].behaviour = lambda call, relay: None
+        session = await h.initialize(version="2025-03-26")
+        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "time__now", "arguments": {}}}
+        stop = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+        async with asyncio.timeout(10):
+            answer = await h.legacy([call, stop], headers={"Mcp-Session-Id": session})
+            assert json.loads(await answer.text())[0]["error"]["code"] == -32800
+
+
+async def test_a_batch_within_a_batch_is_refused_and_runs_nothing():
+    async with house() as h:
+        session = await h.initialize(version="2025-03-26")
+        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "time__now", "arguments": {}}}
+        answer = await h.legacy([[call] * 100] * 3, headers={"Mcp-Session-Id": session})
+        assert {error["error"]["code"] for error in json.loads(await answer.text())} == {-32600}
+        assert not h.memory.opened
+
+
+@pytest.mark.trap(72)
+async def test_a_draining_gateway_opens_no_streams():
+    async with house() as h:
+        session = await h.initialize()
+        h.pipeline.drain()
+        headers = {"Mcp-Session-Id": session, "Accept": "text/event-stream"}
+        assert (await h.client.get("/mcp", headers=headers)).status == 503

@@ -92,6 +92,23 @@ async def test_those_who_queue_when_it_shuts_are_refused_and_pass_the_word_on() 
     assert [task.result() for task in waiting] == [Kind.DRAINING, Kind.DRAINING]
 
 
+async def test_those_who_queued_before_it_shut_get_their_turn_within_the_grace() -> None:
+    gate = Gate("docs", 1, 2)
+    await gate.enter(soon())
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(gate.enter(soon()))
+        await queued(gate, 1)
+        shutting = group.create_task(gate.shut(5.0))
+        await asyncio.sleep(0)
+        gate.leave()
+        await waiting
+        assert not shutting.done()
+        with pytest.raises(GatewayError):
+            await gate.enter(soon())
+        gate.leave()
+    assert shutting.result() is True
+
+
 async def refusal(gate: Gate) -> Kind:
     with pytest.raises(GatewayError) as caught:
         await gate.enter(soon())

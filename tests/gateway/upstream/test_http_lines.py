@@ -355,7 +355,7 @@ class TestSessions:
                 await upstream.sweep(0.0)
                 assert server.deleted == []
                 await upstream.sweep(float("inf"))
-                assert server.deleted == ["s1"]
+                await server.until(lambda: server.deleted == ["s1"])
                 hold.set()
             assert busy.result() == "done"
 

@@ -35,6 +35,7 @@ from tests.support.upstreams import (
     said,
     terms,
 )
+from tests.support.waiting import until
 
 BOTH = pytest.mark.parametrize("era", ["legacy", "modern"])
 SHAKE = ["initialize", "notifications/initialized"]
@@ -184,7 +185,7 @@ class TestChildren:
             await said(upstream, call("count"))
             assert len(server.children) == 2
             await upstream.sweep(float("inf"))
-            assert events["gone"] == 1
+            await until(lambda: events["gone"] == 1)
             assert await said(upstream, call("count")) == "1"
             await upstream.probe()
             assert len(server.children) == 3

@@ -20,6 +20,7 @@ from gateway.upstream.surroundings import Surroundings
 from gateway.upstream.values import Forward, Scope, ScopeKey
 from storage.tasks import Tasks
 from tests.support.upstreams import ALICE, Counted, call, terms
+from tests.support.waiting import until
 
 ONE, OTHER = ScopeKey("one"), ScopeKey("other")
 CALL = call("echo")
@@ -169,7 +170,7 @@ async def test_only_idle_lines_are_swept(pool: Pool, openings: Openings) -> None
     await pool.sweep(before=0.0)
     assert len(pool) == 2
     await pool.sweep(before=1_000.0)
-    assert [line.ends for line in openings.lines] == [0, 1]
+    await until(lambda: [line.ends for line in openings.lines] == [0, 1])
     busy.release()
     await pool.sweep(before=1_000.0, keep=frozenset({ONE}))
     assert openings.lines[0].ends == 0
