@@ -23,6 +23,10 @@ from gateway.sink import Answer
 from storage.tasks import Tasks
 
 
+PIECE_BYTES = 262_144
+"""What is written at once; about what the buffers of a connection take."""
+
+
 class Streams(Protocol):
     """Who counts open event streams."""
 
@@ -89,13 +93,10 @@ class Reply:
 
     async def finish(self, answer: Answer) -> None:
         await self._hush()
+        if self._response is not None:
+            return  # the reader was cut while it was being answered
         if self._stream is None:
-            self._response = web.Response(
-                body=answer.body,
-                status=answer.status,
-                headers={**self._headers, **answer.headers},
-                content_type=None if answer.body is None else "application/json",
-            )
+            await self._finish_json(answer)
             return
         self._response = self._stream
         if self._cut:
@@ -103,6 +104,18 @@ class Reply:
         if answer.body is not None:
             await self._write(sse.event(answer.body))
         await self._bounded(self._stream.write_eof())
+
+    async def _finish_json(self, answer: Answer) -> None:
+        headers = {**self._headers, **answer.headers}
+        if answer.body is None or len(answer.body) <= PIECE_BYTES:
+            media = None if answer.body is None else "application/json"
+            self._response = web.Response(body=answer.body, status=answer.status, headers=headers, content_type=media)
+            return
+        self._response = stream = web.StreamResponse(status=answer.status, headers=headers)
+        stream.content_type, stream.content_length = "application/json", len(answer.body)
+        await self._bounded(stream.prepare(self._request))
+        await self._pieces(stream, answer.body)
+        await self._bounded(stream.write_eof())
 
     def leave(self) -> None:
         """The handler is done, whether or not the exchange has finished here; called once."""
@@ -117,7 +130,12 @@ class Reply:
         async with self._writing:
             if self._stream is None:
                 self._stream = await self._commit()
-            await self._bounded(self._stream.write(data))
+            await self._pieces(self._stream, data)
+
+    async def _pieces(self, stream: web.StreamResponse, data: bytes) -> None:
+        """Write piece by piece: a reader that is slow gets its time for each, one that stalls is noticed."""
+        for start in range(0, len(data), PIECE_BYTES):
+            await self._bounded(stream.write(data[start : start + PIECE_BYTES]))
 
     async def _commit(self) -> web.StreamResponse:
         stream = web.StreamResponse(headers={**STREAM_HEADERS, **self._headers})

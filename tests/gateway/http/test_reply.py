@@ -183,3 +183,27 @@ async def test_an_event_never_holds_a_line_end_of_its_own():
         assert b'{"a":"data: smuggled","b":1}' in event
         writer.close()
         served.finished.set()
+
+
+@pytest.mark.trap(18)
+async def test_a_reader_that_stalls_over_a_large_json_answer_is_cut():
+    async with Served(Patience(stalled=0.2)) as served:
+        _, writer, reply = await served.connect(b"application/json", buffer=4_096)
+        with pytest.raises(GatewayError, match="stopped reading"):
+            await reply.finish(Answer(b'"' + b"y" * 20_000_000 + b'"'))
+        await reply.finish(Answer(b"{}"))
+        writer.close()
+        served.finished.set()
+
+
+async def test_a_large_json_answer_arrives_whole_with_its_length():
+    async with Served(Patience()) as served:
+        reader, writer, reply = await served.connect(b"application/json")
+        body = b'"' + b"y" * 2_000_000 + b'"'
+        writing = asyncio.get_running_loop().create_task(reply.finish(Answer(body)))
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"Content-Length: %d" % len(body) in head
+        assert await reader.readexactly(len(body)) == body
+        await writing
+        served.finished.set()
+        writer.close()
