@@ -41,10 +41,19 @@ class ChildLife:
         self.started = started
         self.by_us = False
         """It ends because we ended it."""
+        self._users: set[int] = set()
 
     @property
     def ended(self) -> bool:
         return self.channel.over
+
+    def joined(self, user_id: int) -> None:
+        self._users.add(user_id)
+
+    @property
+    def private(self) -> bool:
+        """A child that has served two users may still be logging about the first."""
+        return len(self._users) < 2
 
     def lose(self) -> None:
         """A child's session is lost with the child alone."""

@@ -46,6 +46,12 @@ class HttpSession:
         self._headers = headers
         self.ended = False
 
+    private = True
+    """Over HTTP every answer has a stream of its own."""
+
+    def joined(self, user_id: int) -> None:
+        """Nobody shares a stream."""
+
     def lose(self) -> None:
         self.ended = True
 

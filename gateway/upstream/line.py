@@ -54,6 +54,13 @@ class Life(Protocol):
     def ended(self) -> bool:
         """The session is lost, or the child has exited."""
 
+    def joined(self, user_id: int) -> None:
+        """A call of this user travels here."""
+
+    @property
+    def private(self) -> bool:
+        """Whether what names no call can only be about the one user whose calls travel here."""
+
     def lose(self) -> None:
         """The server has forgotten the session."""
 

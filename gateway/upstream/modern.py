@@ -41,6 +41,12 @@ class Standing:
 
     ended = False
 
+    private = True
+    """Over HTTP every answer has a stream of its own."""
+
+    def joined(self, user_id: int) -> None:
+        """Nobody shares a stream."""
+
     def lose(self) -> None:
         """There is no session to lose."""
 

@@ -19,6 +19,8 @@ from gateway.upstream.values import Forward
 from storage.tasks import Tasks
 
 RESPONSES = (MessageKind.RESULT, MessageKind.ERROR)
+LOG = "notifications/message"
+"""Names no call: on pipes that several users share it could tell one about the other, and stays here."""
 NOBODY_WAITS = "nobody waits for the answer any more"
 
 
@@ -38,6 +40,7 @@ class Sending:
     async def begin(self) -> Answer:
         """Send, and wait for the first message or for the error that stands for it."""
         self.running = True
+        self.line.life.joined(self._call.scope.user_id)
         try:
             self._exchange = await self._context.__aenter__()
             self._messages = aiter(self._exchange)
@@ -51,6 +54,8 @@ class Sending:
         assert self._messages is not None
         try:
             message = await anext(self._messages)
+            while message.method == LOG and not self.line.life.private:
+                message = await anext(self._messages)
         except GatewayError as error:
             self._fail(error)
             raise

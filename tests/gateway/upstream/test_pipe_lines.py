@@ -319,3 +319,20 @@ async def ask(child: PipeChild, asked: Message) -> None:
     await child.say({"id": f"ping-{number}", "method": "ping"})
     await child.say({"id": f"other-{number}", "method": "sampling/createMessage", "params": {}})
     child.when({f"ping-{number}", f"other-{number}"}, asked)
+
+
+@pytest.mark.trap(5)
+async def test_a_log_message_that_names_no_call_reaches_nobody_once_two_users_share_the_child(run: Run) -> None:
+    note = {"method": "notifications/message", "params": {"level": "error", "data": "about somebody"}}
+
+    async def chatty(child: PipeChild, asked: Message) -> None:
+        await child.say(note)
+        await child.result(asked, {"resultType": "complete", "content": []})
+
+    server = PipeServer(modern=True)
+    server.tools["chatty"] = chatty
+    async with run(server) as upstream:
+        alone = await messages(upstream, call("chatty", scope=ALICE))
+        assert [message.method for message in alone[:-1]] == ["notifications/message"]
+        shared = await messages(upstream, call("chatty", scope=BOB))
+        assert shared[:-1] == []
