@@ -43,7 +43,7 @@ from gateway.keyfile import load_or_make
 from gateway.metrics import CallMetrics, ConnectionMetrics, Exposition, FleetMetrics, LoopLag
 from gateway.pipeline import Pipeline
 from gateway.protocol.versions import Era
-from gateway.redact import Redactor, Unredacted
+from gateway.redact import Unredacted
 from gateway.routing import Server
 from gateway.sealing import KEY_BYTES, Sealer
 from gateway.sessions import Sessions
@@ -138,7 +138,7 @@ class _Builder:
         writer = Writer(
             self._db,
             self._configuration.recording,
-            redact=Redactor() if self._configuration.recording.redact else Unredacted(),
+            redact=self._surroundings.secrets if self._configuration.recording.redact else Unredacted(),
             metrics=metrics,
         )
         await close_orphans(self._db, spared=writer.journal_id)

@@ -23,8 +23,10 @@ from gateway.config import ConfigErrors, Configuration
 from gateway.fleet import Fleet
 from gateway.metrics import CallMetrics, ConnectionMetrics, FleetMetrics
 from gateway.pipeline import Live
+from gateway.redact import KnownSecrets
 from gateway.registry import plan, served
 from gateway.routing import Server, table
+from gateway.secrets import secret_words
 from gateway.sessions import SessionFacts
 from health.monitor import Monitor
 from health.plan import Plan
@@ -42,10 +44,11 @@ LOCAL_USER = "local"
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Where a configuration comes from: `load` reads and parses `path`, secrets filled in."""
+    """Where a configuration comes from: `load` reads and parses `path`, secrets filled in; `secrets` hears of them."""
 
     path: Path
     load: Callable[[], Configuration]
+    secrets: KnownSecrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,7 @@ class Control:
         await self._fleet.restore()
         found = served(configuration, await registry.load(self._db))
         self._configuration, self._keys, self._generation = configuration, keys, generation
+        self._from.secrets.know(word for server in found.servers for word in secret_words(server.spec))
         for problem in found.problems:
             log.error("%s", problem)
         self._fleet.set(found.servers, retire_after=configuration.lifecycle.grace)

@@ -19,6 +19,7 @@ import msgspec
 from gateway.secrets import hints, names_secret, secrets
 
 MARK = b"[redacted]"
+SHORTEST_SECRET = 8
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"([ \t\r\n]*+:)?', re.DOTALL)
 """A string of a JSON text, with the colon after it when it is a member's name."""
@@ -42,6 +43,35 @@ class Redactor:
     def redact_text(self, text: str) -> str:
         """`text`, any words, with its secrets replaced."""
         return self.redact(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+
+class KnownSecrets:
+    """Hides, beside what looks like a credential, every value that is known to be one, whatever it looks like: a
+    server may repeat in an error what it was sent. `know` replaces what is known in one assignment.
+    """
+
+    def __init__(self) -> None:
+        self._patterns = Redactor()
+        self._known: tuple[tuple[bytes, str], ...] = ()
+
+    def know(self, words: Iterable[str]) -> None:
+        """The values to hide from now on; too short ones are no secrets, and would hide half of the text."""
+        longest_first = sorted({word for word in words if len(word) >= SHORTEST_SECRET}, key=len, reverse=True)
+        self._known = tuple((msgspec.json.encode(word)[1:-1], word) for word in longest_first)
+
+    def redact(self, text: bytes) -> bytes:
+        text = self._patterns.redact(text)
+        for spelt, _ in self._known:
+            if spelt in text:
+                text = text.replace(spelt, MARK)
+        return text
+
+    def redact_text(self, text: str) -> str:
+        text = self._patterns.redact_text(text)
+        for _, word in self._known:
+            if word in text:
+                text = text.replace(word, MARK.decode())
+        return text
 
 
 class Unredacted:

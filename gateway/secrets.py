@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from gateway.settings import ServerSpec
+
 SECRET_NAMES = (
     b"authorization", b"cookie", b"cookies", b"password", b"passwords", b"passwd", b"passphrase", b"pwd", b"secret",
     b"secrets", b"token", b"apikey", b"apikeys", b"accesskey", b"accountkey", b"authkey", b"encryptionkey",
@@ -107,3 +109,16 @@ def _is_secret(normal: bytes) -> bool:
     if normal.endswith(SECRET_NAMES):
         return not normal.endswith(HARMLESS_NAMES)
     return normal in WHOLE_NAMES
+
+
+_HARMLESS_HEADERS = frozenset({"accept", "accept-language", "content-type", "user-agent"})
+
+
+def secret_words(spec: ServerSpec) -> Iterator[str]:
+    """What a server is sent that nobody else may read: the words of its headers, and its secret-like environment."""
+    for name, value in spec.headers.items():
+        if name.lower() not in _HARMLESS_HEADERS:
+            yield from value.split()
+    for name, value in spec.env.items():
+        if names_secret(name.encode()):
+            yield value

@@ -26,7 +26,7 @@ from gateway.cli.invocation import program
 from gateway.config import Configuration
 from gateway.control import Control, Surroundings
 from gateway.logs import configure
-from gateway.redact import Redactor
+from gateway.redact import KnownSecrets
 from gateway.routing import AGGREGATE, RoutingTable
 from storage.dialects import address_of
 from storage.tasks import Tasks
@@ -69,11 +69,12 @@ async def _serve(arguments: argparse.Namespace) -> int:
     flags: Flags = {("listen", key): value for key, value in given.items() if value is not None}
     load = partial(configuration, arguments.config, flags)
     config = load()
-    configure(config.logging, Redactor().redact_text)
+    secrets = KnownSecrets()
+    configure(config.logging, secrets.redact_text)
     for warning in config.warnings:
         log.warning("%s", warning)
     path = Path(arguments.config)
-    surroundings = Surroundings(path, load)
+    surroundings = Surroundings(path, load, secrets)
     signals = Tasks("serve")
     stop = _stop_on_signals()
     async with running(config, surroundings, sealing_keys_of(config, path)) as gateway:

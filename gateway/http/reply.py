@@ -22,7 +22,6 @@ from gateway.protocol import sse
 from gateway.sink import Answer
 from storage.tasks import Tasks
 
-
 PIECE_BYTES = 262_144
 """What is written at once; about what the buffers of a connection take."""
 

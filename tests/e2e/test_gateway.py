@@ -230,3 +230,18 @@ async def test_a_session_survives_a_restart_and_an_ended_one_does_not_come_back(
     async with running_gateway({"servers": {}}, tmp_path) as reborn:
         assert (await post(reborn, ping, kept)).status == 200
         assert (await post(reborn, ping, ended)).status == 404
+
+
+@pytest.mark.trap(58)
+async def test_a_server_that_repeats_its_own_credentials_puts_them_into_no_row(tmp_path):
+    async def tell(asked):
+        return asked.error(-32001, f"token rejected: {asked.http.headers['X-Custom']}")
+
+    async with McpServer(modern=True) as server:
+        server.tools["echo"] = tell
+        config = {"servers": {"demo": {"url": server.url, "headers": {"X-Custom": "${WORD}"}}}}
+        async with running_gateway(config, tmp_path, {"WORD": "correct-horse-battery"}) as gateway:
+            await gateway.call("demo__echo")
+            row = (await gateway.rows())[0]
+            assert row["error_message"] == "token rejected: [redacted]"
+            assert "correct-horse" not in str(row)

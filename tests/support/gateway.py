@@ -22,6 +22,7 @@ from sqlalchemy import select
 from gateway import app
 from gateway.config import Configuration, parse
 from gateway.control import Surroundings
+from gateway.redact import KnownSecrets
 from storage.schema import server_calls, server_health, server_transitions
 from tests.support.doors import modern_request
 from tests.support.waiting import until
@@ -96,7 +97,7 @@ async def running_gateway(
     }
     file.write_text(json.dumps(whole), encoding="utf-8")
     load = partial(_load, file, env or {})
-    surroundings = Surroundings(file, load)
+    surroundings = Surroundings(file, load, KnownSecrets())
     async with (
         app.running(load(), surroundings, folder / "sealing-keys") as gateway,
         aiohttp.ClientSession() as client,
