@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 from gateway.settings import Logging
 
 Redact = Callable[[str], str]
@@ -47,10 +49,18 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(event, ensure_ascii=False)
 
 
+def hide_bad_requests(record: logging.LogRecord) -> bool:
+    """Keeps what is no HTTP out of the log: the HTTP library answers it with 400 and would log a traceback, with the
+    sender's bytes, for each.
+    """
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
 def configure(settings: Logging, redact: Redact) -> None:
     """Log to stderr, in the form and from the severity that `settings` asks for."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(redact) if settings.format == "json" else TextFormatter(redact))
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
+    logging.getLogger("aiohttp.server").addFilter(hide_bad_requests)
     for chatty in ("aiosqlite", "apscheduler", "sqlalchemy", "aiomysql", "alembic"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))

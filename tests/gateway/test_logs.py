@@ -3,8 +3,9 @@ import json
 import logging
 
 import pytest
+from aiohttp.http_exceptions import BadHttpMessage
 
-from gateway.logs import JsonFormatter, TextFormatter
+from gateway.logs import JsonFormatter, TextFormatter, hide_bad_requests
 from gateway.redact import Redactor
 
 
@@ -38,3 +39,12 @@ def test_a_json_line_is_one_object_with_time_level_logger_and_message():
     line = json.loads(logged(JsonFormatter(lambda text: text), lambda log: log.info("hello\nworld é")))
     assert (line["level"], line["logger"], line["message"]) == ("info", "test", "hello\nworld é")
     assert "T" in line["time"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"), [(BadHttpMessage("nonsense"), False), (ValueError("ours"), True), (None, True)]
+)
+def test_what_is_no_http_puts_no_traceback_into_the_log(error, kept):
+    trouble = None if error is None else (type(error), error, None)
+    record = logging.LogRecord("aiohttp.server", logging.ERROR, "x", 1, "Error handling request", None, trouble)
+    assert hide_bad_requests(record) is kept
