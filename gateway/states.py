@@ -1,6 +1,6 @@
 """`requestState`: what a server wants back with the answers to its questions, bound to whoever was asked.
 
-Which question: does this state belong to this caller's request? Pure (nonces and times are arguments). The rule: a
+Which question: does this state belong to this caller's request? Touches the clock that it is given. The rule: a
 server that sees one credential for everybody cannot tell users apart, so the gateway does: a state that was given to
 one user, for one request, on one endpoint is worth nothing to anybody else.
 
@@ -10,14 +10,14 @@ MCP 2026-07-28 `basic/patterns/mrtr` (Server Requirements).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
 from gateway.protocol import jsonrpc
-from gateway.sealing import BadSeal, Sealer
+from gateway.sealing import NONCE_BYTES, BadSeal, Sealer
 from storage.records import CallUid
 
 LIFETIME = 3_600.0
@@ -58,20 +58,34 @@ def digest(method: str, target: str | None, params: Mapping[str, Raw]) -> bytes:
     return hasher.digest()
 
 
-def seal(sealer: Sealer, held: Held, nonce: bytes) -> Raw:
-    """The JSON string that the client gets for `held`."""
-    return jsonrpc.text(sealer.seal(msgspec.msgpack.encode(held), nonce))
+class States:
+    """Seals and opens states. `now()` is seconds since the Unix epoch, `entropy(n)` gives n random bytes."""
 
+    def __init__(self, sealer: Sealer, now: Callable[[], float], entropy: Callable[[int], bytes]) -> None:
+        self._sealer = sealer
+        self._now = now
+        self._entropy = entropy
 
-def unseal(sealer: Sealer, raw: Raw, bond: Bond, now: float) -> Held:
-    """What stands behind the client's `raw`. Raises INVALID_PARAMS, in the same words whatever is wrong with it."""
-    try:
-        held = msgspec.msgpack.decode(sealer.open(jsonrpc.string(raw) or ""), type=Held)
-    except (BadSeal, UnicodeEncodeError, msgspec.MsgspecError):
-        raise _refused() from None
-    if held.bond != bond or held.expires <= now or held.round >= MOST_ROUNDS:
-        raise _refused()
-    return held
+    def wrap(self, bond: Bond, state: Raw | None, operation_uid: CallUid, round: int) -> Raw:
+        """The JSON string that the client gets for a server's `state`."""
+        held = Held(
+            bond=bond,
+            state=None if state is None else bytes(state),
+            operation_uid=operation_uid,
+            round=round,
+            expires=self._now() + LIFETIME,
+        )
+        return jsonrpc.text(self._sealer.seal(msgspec.msgpack.encode(held), self._entropy(NONCE_BYTES)))
+
+    def unwrap(self, raw: Raw, bond: Bond) -> Held:
+        """What stands behind the client's `raw`. Raises INVALID_PARAMS, in the same words whatever is wrong."""
+        try:
+            held = msgspec.msgpack.decode(self._sealer.open(jsonrpc.string(raw) or ""), type=Held)
+        except (BadSeal, UnicodeEncodeError, msgspec.MsgspecError):
+            raise _refused() from None
+        if held.bond != bond or held.expires <= self._now() or held.round >= MOST_ROUNDS:
+            raise _refused()
+        return held
 
 
 def _refused() -> GatewayError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -13,34 +12,28 @@ from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
 from gateway.sealing import Sealer
-from gateway.states import MOST_ROUNDS, Bond, Held, digest, seal, unseal
+from gateway.states import LIFETIME, MOST_ROUNDS, Bond, States, digest
 from storage.records import CallUid
 
-SEALER = Sealer([b"k" * 32], "state")
 BOND = Bond(server_id=1, user_id=2, endpoint="", request=b"d" * 32)
-NOW = 1_000.0
+OPERATION = CallUid("a" * 32)
 
 
-@dataclass
-class Held_:
-    """What a test seals, told by what differs."""
+def states(*keys: bytes, purpose: str = "state", now: float = 0.0) -> States:
+    """States under these keys, newest first."""
+    return States(Sealer(keys or (b"k" * 32,), purpose), lambda: now, bytes)
 
-    bond: Bond = BOND
-    state: bytes | None = b'"s"'
-    round: int = 0
-    expires: float = NOW + 1
 
-    def sealed(self, sealer: Sealer = SEALER) -> Raw:
-        held = Held(
-            bond=self.bond, state=self.state, operation_uid=CallUid("a" * 32), round=self.round, expires=self.expires
-        )
-        return seal(sealer, held, b"n" * 12)
+def wrapped(by: States, *, round: int = 0) -> Raw:
+    return by.wrap(BOND, Raw(b'"s"'), OPERATION, round)
 
 
 @given(st.one_of(st.none(), st.text()))
 def test_a_state_comes_back_to_its_server_with_the_same_bytes_or_stays_absent(state: str | None) -> None:
-    raw = None if state is None else msgspec.json.encode(state)
-    assert unseal(SEALER, Held_(state=raw).sealed(), BOND, NOW).state == raw
+    raw = None if state is None else Raw(msgspec.json.encode(state))
+    held = states().unwrap(states().wrap(BOND, raw, OPERATION, 3), BOND)
+    assert held.state == (None if raw is None else bytes(raw))
+    assert (held.operation_uid, held.round) == (OPERATION, 3)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +47,7 @@ def test_a_state_comes_back_to_its_server_with_the_same_bytes_or_stays_absent(st
 )
 def test_a_state_of_another_user_server_endpoint_or_request_is_refused(other: dict[str, Any]) -> None:
     with pytest.raises(GatewayError) as refused:
-        unseal(SEALER, Held_(bond=msgspec.structs.replace(BOND, **other)).sealed(), BOND, NOW)
+        states().unwrap(wrapped(states()), msgspec.structs.replace(BOND, **other))
     assert refused.value.kind is Kind.INVALID_PARAMS
 
 
@@ -65,21 +58,20 @@ def test_a_state_of_another_user_server_endpoint_or_request_is_refused(other: di
         Raw(b"null"),
         Raw(b'"\\ud800"'),
         Raw(b"{}"),
-        Held_(expires=NOW).sealed(),
-        Held_(round=MOST_ROUNDS).sealed(),
-        Held_().sealed(Sealer([b"x" * 32], "state")),
-        Held_().sealed(Sealer([b"k" * 32], "session")),
+        wrapped(states(now=-LIFETIME)),
+        wrapped(states(), round=MOST_ROUNDS),
+        wrapped(states(b"x" * 32)),
+        wrapped(states(purpose="session")),
     ],
 )
 def test_whatever_is_wrong_with_a_state_is_told_in_the_same_words(raw: Raw) -> None:
     with pytest.raises(GatewayError) as refused:
-        unseal(SEALER, raw, BOND, NOW)
+        states().unwrap(raw, BOND)
     assert (refused.value.kind, refused.value.reason) == (Kind.INVALID_PARAMS, "request_state")
 
 
 def test_a_state_survives_the_rotation_of_its_key() -> None:
-    rotated = Sealer([b"n" * 32, b"k" * 32], "state")
-    assert unseal(rotated, Held_().sealed(), BOND, NOW).state == b'"s"'
+    assert states(b"n" * 32, b"k" * 32).unwrap(wrapped(states()), BOND).state == b'"s"'
 
 
 def test_a_request_is_the_same_however_its_json_is_spelt() -> None:
