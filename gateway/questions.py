@@ -11,7 +11,6 @@ MCP 2025-11-25 `basic/transports` (Sending Messages to the Server), `client/elic
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,6 +20,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.protocol import jsonrpc
 from gateway.protocol import meta as keys
 from gateway.protocol.jsonrpc import Message, MessageKind, NotAnObject
+from gateway.sink import Answer, Tell, cannot_be_asked
 
 MOST_OPEN = 64
 """Questions that one client has before it at most; it answers each by a request of its own."""
@@ -31,9 +31,7 @@ class Stream(Protocol):
 
     async def send(self, frame: bytes) -> None: ...
 
-
-Tell = Callable[[Raw], Awaitable[None]]
-"""Passes the `params` of a client's progress about a question on to the server that asked."""
+    async def finish(self, answer: Answer) -> None: ...
 
 
 @dataclass(slots=True)
@@ -89,6 +87,21 @@ class Questions:
         question = self._open.get(_id_of(found.get(keys.PROGRESS_TOKEN)))
         if question is not None and question.token is not None and question.tell is not None:
             await question.tell(jsonrpc.encode({**found, keys.PROGRESS_TOKEN: question.token}))
+
+
+class Dialogue:
+    """The sink of a session's exchange: a stream whose reader can be asked. `questions` None: it reads no streams."""
+
+    def __init__(self, stream: Stream, questions: Questions | None) -> None:
+        self._stream = stream
+        self._questions = questions
+        self.send = stream.send
+        self.finish = stream.finish
+
+    async def ask(self, method: str, params: Raw | None, tell: Tell) -> Message:
+        if self._questions is None:
+            raise cannot_be_asked()
+        return await self._questions.ask(self._stream, method, params, tell)
 
 
 def reply(request: Message, response: Message) -> bytes:

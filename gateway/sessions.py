@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from gateway.errors import GatewayError, Kind
+from gateway.protocol import jsonrpc
+from gateway.protocol.jsonrpc import Message
+from gateway.questions import Questions
 from gateway.sealing import NONCE_BYTES, BadSeal, Sealer
-from gateway.sink import Answer, Sink
+from gateway.sink import Answer, Sink, Tell, cannot_be_asked
 from storage.records import Caller
 from storage.tasks import Tasks
 
@@ -59,6 +62,10 @@ class Stream:
     async def send(self, frame: bytes) -> None:
         while self._reader is not None and self._full():
             await self._wait()
+        self.put(frame)
+
+    def put(self, frame: bytes) -> None:
+        """`send` for those who cannot wait: the oldest frames make room."""
         while self._full():
             self._take()
             self._on_dropped(1)
@@ -113,14 +120,20 @@ Lost = Callable[["asyncio.Task[None]"], Answer]
 class Session:
     """One live legacy session of one caller on one endpoint."""
 
-    def __init__(self, facts: SessionFacts, tasks: Tasks, on_dropped: Callable[[int], None], now: float) -> None:
+    def __init__(
+        self, facts: SessionFacts, tasks: Tasks, on_dropped: Callable[[int], None], now: float, prefix: str
+    ) -> None:
         self.facts = facts
+        self.questions = Questions(prefix)
+        self.level: msgspec.Raw | None = None
+        """The least severity of log messages that the client wants, as it wrote it; None while it has said nothing."""
         self.last_used = now
         self.ended = False
         self._tasks = tasks
         self._on_dropped = on_dropped
         self._exchanges: dict[bytes, asyncio.Task[None]] = {}
         self._standing: Stream | None = None
+        self._missed: dict[str, None] = {}
 
     def __repr__(self) -> str:
         return f"<Session {self.facts.sid[:8]} {self.facts.version}: {len(self._exchanges)} exchanges>"
@@ -156,7 +169,35 @@ class Session:
         """The stream of a GET. The newest wins; the one before ends."""
         self.end_standing()
         self._standing = Stream(self._on_dropped)
+        missed, self._missed = tuple(self._missed), {}
+        self.changed(missed)
         return self._standing
+
+    @property
+    def stands(self) -> bool:
+        """Somebody reads the stream of a GET."""
+        return self._standing is not None
+
+    def say(self, frame: bytes) -> None:
+        """A message that belongs to no exchange; lost while nobody stands here to read it."""
+        if self._standing is not None:
+            self._standing.put(frame)
+
+    def changed(self, methods: Iterable[str]) -> None:
+        """Lists have changed: `methods` are the notifications that say so; they wait for the next GET."""
+        for method in methods:
+            if self._standing is None:
+                self._missed[method] = None
+            else:
+                self._standing.put(jsonrpc.notification(method))
+
+    async def ask(self, method: str, params: msgspec.Raw | None, tell: Tell) -> Message:
+        """Put a server's question that belongs to no exchange to the client, on the stream of its GET. Raises
+        METHOD_NOT_FOUND while there is none.
+        """
+        if self._standing is None:
+            raise cannot_be_asked()
+        return await self.questions.ask(self._standing, method, params, tell)
 
     def leave(self, stream: Stream) -> None:
         """The reader of a GET has gone."""
@@ -239,11 +280,21 @@ class Sessions:
             or facts.sid in self._ended
         ):
             raise GatewayError(Kind.SESSION_UNKNOWN, "Session not found: initialize again")
-        session = self._live.pop(facts.sid, None) or Session(facts, self._tasks, self._on_dropped, self._now())
+        session = self._live.pop(facts.sid, None) or self._session(facts)
         self._live[facts.sid] = session
         session.last_used = self._now()
         self._make_room(session)
         return session
+
+    def alive(self, sid: str) -> Session | None:
+        """The session of that sid, if this worker has it in memory."""
+        return self._live.get(sid)
+
+    def changed(self, changes: Mapping[str, Iterable[str]]) -> None:
+        """Lists have changed: endpoint → methods of the notifications that legacy clients get."""
+        for session in self._live.values():
+            if (methods := changes.get(session.facts.endpoint)) is not None:
+                session.changed(methods)
 
     def end(self, session: Session) -> None:
         """End a session for good."""
@@ -272,6 +323,9 @@ class Sessions:
             return msgspec.json.decode(self._sealer.open(token), type=SessionFacts)
         except (BadSeal, UnicodeEncodeError, msgspec.DecodeError):
             return None
+
+    def _session(self, facts: SessionFacts) -> Session:
+        return Session(facts, self._tasks, self._on_dropped, self._now(), self._entropy(4).hex())
 
     def _make_room(self, kept: Session) -> None:
         if len(self._live) <= self._most:

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
+from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
 from gateway.protocol import sse
-from gateway.sink import Answer
+from gateway.protocol.jsonrpc import Message
+from gateway.sink import Answer, Tell, cannot_be_asked
 from storage.tasks import Tasks
 
 PIECE_BYTES = 262_144
@@ -85,6 +87,9 @@ class Reply:
     async def send(self, frame: bytes) -> None:
         if self._accepts_stream:
             await self._write(sse.event(frame))
+
+    async def ask(self, method: str, params: Raw | None, tell: Tell) -> Message:
+        raise cannot_be_asked()
 
     async def open_stream(self) -> None:
         """Commit SSE before there is anything to say, as the answer to a GET."""

@@ -55,16 +55,6 @@ class Params:
         """Raises INVALID_PARAMS when it is no string."""
         return self._word("cursor") if "cursor" in self.members else None
 
-    def named(self, name: str) -> dict[str, Raw]:
-        """The members without `_meta`, under another name; the order stays."""
-        renamed = {**self.members, "name": text(name)}
-        renamed.pop("_meta", None)
-        return renamed
-
-    def recorded(self, name: str) -> bytes:
-        """The JSON text that the record keeps: what is sent on, without what concerns one hop alone."""
-        return bytes(rewritten({**self.members, "name": text(name)}, keys.foreign(self.meta)))
-
     def _word(self, member: str) -> str:
         found = word(self.members.get(member, b"null"))
         if found is None:
@@ -85,6 +75,16 @@ def open_params(params: Raw | None) -> Params:
     if token is not None and not is_token(token):
         raise GatewayError(Kind.INVALID_PARAMS, "Invalid params: progressToken must be a string or an integer")
     return Params(opened, meta, token)
+
+
+def renamed(members: Mapping[str, Raw], name: str) -> dict[str, Raw]:
+    """The members with another `name`; the order stays."""
+    return {**members, "name": text(name)}
+
+
+def recorded(members: Mapping[str, Raw], meta: Mapping[str, Raw]) -> bytes:
+    """The JSON text of params that the record keeps: what is sent on, without what concerns one hop alone."""
+    return bytes(rewritten(members, keys.foreign(meta)))
 
 
 def rewritten(params: Mapping[str, Raw], meta: Mapping[str, Raw]) -> Raw:

@@ -18,9 +18,11 @@ from gateway.access import KeyRing, frontier
 from gateway.calls import CallFacts, Calls
 from gateway.catalog import Catalog, digest, tools_of
 from gateway.clock import Clock
+from gateway.dispatch import Dispatch
 from gateway.errors import GatewayError
 from gateway.http.door import Doors
-from gateway.pipeline import Live, Pipeline
+from gateway.live import Live
+from gateway.pipeline import Pipeline
 from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.protocol.versions import Era
@@ -28,7 +30,9 @@ from gateway.routing import Server, shelf, table
 from gateway.sealing import Sealer
 from gateway.sessions import SessionFacts, Sessions
 from gateway.settings import Limits, ServerSpec
-from gateway.upstream.values import Forward
+from gateway.states import States
+from gateway.subscriptions import Subscriptions
+from gateway.upstream.values import Forward, Scope
 from storage.errors import RecordsFull
 from storage.records import Caller, Finished, Started
 from storage.tasks import Tasks
@@ -44,6 +48,7 @@ class Relaying:
     era: Era
     token: int | None
     attempts: int = 1
+    status: int | None = None
     upstream_us: int = 500
     left_early: bool = False
     entered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -86,6 +91,27 @@ class Scripted:
         self.relays: list[Relaying] = []
         self.called = asyncio.Event()
         self.behaviour: Behaviour = echo
+        self.notified: list[tuple[Scope, str, Raw | None]] = []
+        self.levels: list[tuple[Scope, Raw]] = []
+        self.followed: frozenset[str] = frozenset()
+        self.honoured: frozenset[str] = frozenset()
+        self.attended: set[str] = set()
+
+    async def notify(self, scope: Scope, method: str, params: Raw | None) -> None:
+        self.notified.append((scope, method, params))
+
+    async def set_level(self, scope: Scope, level: Raw) -> None:
+        self.levels.append((scope, level))
+
+    async def follow(self, uris: frozenset[str]) -> frozenset[str]:
+        self.followed = uris
+        return uris & self.honoured
+
+    def attend(self, sid: str) -> None:
+        self.attended.add(sid)
+
+    def unattend(self, sid: str) -> None:
+        self.attended.discard(sid)
 
     @asynccontextmanager
     async def forward(self, call: Forward) -> AsyncIterator[Relaying]:
@@ -118,6 +144,7 @@ class Memory:
         self.facts: list[CallFacts] = []
         self.full = False
         self.refusals: list[str] = []
+        self.doubted: list[str] = []
         self.statuses: list[int] = []
         self.streams = 0
         self.any_closed = asyncio.Event()
@@ -135,6 +162,9 @@ class Memory:
 
     def call_finished(self, facts: CallFacts) -> None:
         self.facts.append(facts)
+
+    def catalog_changed(self, server: Server) -> None:
+        self.doubted.append(server.slug)
 
     def request(self, door: str, era: str, status: int) -> None:
         self.statuses.append(status)
@@ -184,8 +214,11 @@ class House:
             on_dropped=lambda count: None,
             most=1_000,
         )
-        self.calls = Calls(self.memory, self.down, self.memory, clock)
-        self.pipeline = Pipeline(self, self.sessions, self.calls, self.memory)
+        states = States(Sealer([b"k" * 32], "state"), clock.now, clock.entropy)
+        self.subscriptions = Subscriptions()
+        self.calls = Calls(self.memory, self.down, self.memory, clock, states)
+        dispatch = Dispatch(self, self.sessions, self.subscriptions, self.calls, self.tasks)
+        self.pipeline = Pipeline(self, self.sessions, dispatch, self.memory)
         self.client: TestClient[Any, Any]
 
     async def settle(self, endpoint: str, seconds: float) -> None:
