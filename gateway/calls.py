@@ -223,7 +223,7 @@ class _Call:
         request, allowed = self.request, self.route.server.spec.forward_headers
         return Forward(
             method=request.method,
-            target=self.route.target,
+            target=self.route.target or None,
             params={key: raw for key, raw in self._members.items() if key != "_meta"},
             meta=request.params.meta,
             client=request.client,
@@ -246,7 +246,7 @@ class _Call:
             server_id=route.server.id,
             slug=route.server.slug,
             method=request.method,
-            target=route.target,
+            target=route.target or None,
             caller=request.caller,
             client_name=name,
             client_version=version,

@@ -105,7 +105,7 @@ class Dispatch:
 
     async def _list(self, listed: Listed, request: Request, sink: Sink) -> None:
         endpoint = await self.settled(request.endpoint)
-        found = local.page(endpoint, listed, request.era, request.params.cursor)
+        found = local.listed(endpoint, listed, request.era, request.params.cursor)
         await sink.finish(Answer(jsonrpc.result(request.id, found)))
 
     async def _listen(self, request: Request, sink: Sink) -> None:
@@ -159,10 +159,9 @@ class Dispatch:
 
     async def _extension(self, request: Request, sink: Sink) -> None:
         """A method that MCP's core does not know goes to the one server that it can be for."""
-        endpoint = request.endpoint
-        if request.method in methods.UNKNOWN_TO[request.era] or len(endpoint.servers) != 1:
+        route = request.endpoint.whole()
+        if request.method in methods.UNKNOWN_TO[request.era] or route is None:
             raise _unknown_method(request)
-        route = routing.whole(endpoint)
         await self._calls.run(request, route, self._upstream(route), sink)
 
     async def _route(self, names: Names, request: Request) -> tuple[Route, Forwarder]:

@@ -1,8 +1,8 @@
 """A server's questions, put to the client whose call or session it is.
 
 Which question: what does the client hear of a server's request, and what does the server hear back? Touches the
-client through its seam. The rule: whatever the client answers, an error included, is the answer; a client that cannot be asked
-is told apart from one that declines.
+client through its seam. The rule: whatever the client answers, an error included, is the answer; a client that
+cannot be asked is told apart from one that declines.
 
 MCP 2025-11-25 `client/elicitation`, `client/sampling`, `client/roots`, `basic/utilities/ping`.
 """

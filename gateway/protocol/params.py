@@ -46,16 +46,12 @@ class Params:
     progress_token: Raw | None = None
 
     @property
-    def name(self) -> str:
-        """Raises INVALID_PARAMS when there is none, or no string."""
-        return self._word("name")
-
-    @property
     def cursor(self) -> str | None:
         """Raises INVALID_PARAMS when it is no string."""
-        return self._word("cursor") if "cursor" in self.members else None
+        return self.word("cursor") if "cursor" in self.members else None
 
-    def _word(self, member: str) -> str:
+    def word(self, member: str) -> str:
+        """Raises INVALID_PARAMS when there is no such member, or it is no string."""
         found = word(self.members.get(member, b"null"))
         if found is None:
             raise GatewayError(Kind.INVALID_PARAMS, f"Invalid params: {member} must be a string")

@@ -21,11 +21,11 @@ from gateway.errors import GatewayError
 from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
 from gateway.upstream.asking import Asker
-from gateway.upstream.catalogs import Listing, list_tools
+from gateway.upstream.catalogs import list_all
 from gateway.upstream.crossing import Crossing, Road
 from gateway.upstream.eras import Eras
 from gateway.upstream.gate import Gate
-from gateway.upstream.ladder import Ladder, offers_tools
+from gateway.upstream.ladder import Ladder
 from gateway.upstream.line import Lease
 from gateway.upstream.scopes import session_key
 from gateway.upstream.server_requests import PingOnly
@@ -114,7 +114,7 @@ class Upstream:
         visit = await self._lines.visit(anew=False)
         try:
             greeting = visit.greeting
-            listing = await list_tools(self._asker, visit.line) if offers_tools(greeting) else Listing()
+            listings = await list_all(self._asker, visit.line, greeting)
         finally:
             visit.release()
         return Discovery(
@@ -123,8 +123,8 @@ class Upstream:
             capabilities=greeting.capabilities,
             server_info=greeting.server_info,
             instructions=greeting.instructions,
-            tools=listing.tools,
-            flaws=listing.flaws,
+            offers={listed: listing.entries for listed, listing in listings.items()},
+            flaws=tuple(flaw for listing in listings.values() for flaw in listing.flaws),
         )
 
     async def probe(self) -> Observation:

@@ -14,6 +14,7 @@ from typing import NewType, Protocol
 from msgspec import Raw
 
 from gateway.protocol.jsonrpc import Message
+from gateway.protocol.listed import Listed
 from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
 from gateway.settings import Config, Lifecycle, Limits, ServerSpec, Timeouts
@@ -137,8 +138,8 @@ class Relay(Protocol):
 class Discovery:
     """What a server says of itself, and all that it offers.
 
-    `tools` are the definitions as the server wrote them, each with its own copy of the bytes and a usable, unique
-    name; `flaws` are one-line reasons for what was left out.
+    `offers` are the definitions as the server wrote them, each with its own copy of the bytes and a usable name that
+    is unique among its kind; `flaws` are one-line reasons for what was left out.
     """
 
     era: Era
@@ -146,7 +147,7 @@ class Discovery:
     capabilities: Raw | None
     server_info: Raw | None
     instructions: str | None
-    tools: tuple[Raw, ...]
+    offers: Mapping[Listed, tuple[Raw, ...]]
     flaws: tuple[str, ...] = ()
 
 
