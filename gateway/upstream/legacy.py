@@ -98,7 +98,8 @@ class LegacyLine:
         self.channel = channel
         self.life = life
         self.greeting: Greeting | None = session.greeting
-        self.questions: Questions | None = Questions(means.asker, means.tasks, guess=guest.wishes is not None)
+        certain = guest.wishes is not None or not means.pipe
+        self.questions: Questions | None = Questions(means.asker, means.tasks, certain=certain)
         self._headers = session.headers
         self._opener = allowed(guest.call.headers)
         self._wishes = guest.wishes
@@ -140,7 +141,7 @@ class LegacyLine:
             return
         async with self._turn:
             if self._differs(level):
-                await self._asker.ask(self, "logging/setLevel", {"level": level}, headers)
+                await self._asker.ask(self, "logging/setLevel", {"level": level}, headers or self._opener)
                 self._level = jsonrpc.string(level)
                 if self._wishes is not None:
                     self._wishes.level = jsonrpc.copy(level)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from itertools import count
 
@@ -146,14 +146,14 @@ class Upstream:
             finally:
                 lease.release()
 
-    async def set_level(self, scope: Scope, level: Raw, headers: Mapping[str, str] | None = None) -> None:
+    async def set_level(self, scope: Scope, level: Raw) -> None:
         """A client's session has set `level` (a JSON string): tell the server now if it knows of that session;
         otherwise it hears of it with the client's next request.
         """
         if (lease := self._own(scope)) is not None:
             try:
                 with suppress(GatewayError):
-                    await lease.line.attune(level, headers or {})
+                    await lease.line.attune(level, {})
             finally:
                 lease.release()
 

@@ -230,6 +230,16 @@ class TestTime:
             person.say(bytes(request.id or b""), ACCEPT)
             assert str(ACCEPT) in str(await calling)
 
+    async def test_others_may_have_the_place_of_a_call_whose_client_thinks(self) -> None:
+        async with serving(concurrency=1, queue=0) as (_, upstream), asyncio.TaskGroup() as group:
+            person = Person()
+            calling = group.create_task(answer(upstream, asking("ask", person)))
+            await person.asked()
+            assert await said(upstream, asking("count", None, scope=OTHER)) == "1"
+            person.say(b'"q"', ACCEPT)
+            assert (await calling)["said"] == {"q": ACCEPT}
+            assert await said(upstream, asking("count", None)) == "1"
+
     async def test_a_server_that_falls_silent_after_the_answer_is_late(self) -> None:
         async with serving(timeouts=Timeouts(idle=0.2)) as (server, upstream):
             with pytest.raises(GatewayError) as caught:
@@ -274,16 +284,19 @@ class TestPipes:
             assert [one["q"]["result"] for one in found] == [ACCEPT, {"action": "decline"}]
             assert len(server.children) == 2
 
-    @pytest.mark.parametrize("settings", [{"isolation": "shared"}, {"isolation": "caller"}])
-    async def test_a_child_that_several_sessions_share_asks_nobody_while_they_call_at_once(
-        self, settings: dict[str, str]
-    ) -> None:
-        async with running(**settings) as (server, upstream):
+    @pytest.mark.trap(5)
+    @pytest.mark.parametrize("isolation", ["shared", "caller"])
+    @pytest.mark.parametrize("together", [True, False])
+    async def test_a_child_that_several_sessions_share_asks_nobody(self, isolation: str, together: bool) -> None:
+        async with running(isolation=isolation) as (server, upstream):
             people = [Person(ACCEPT), Person(ACCEPT)]
             await said(upstream, asking("count", people[0]))
-            server.read_ahead = 5
-            calls = (asking("ask", who, scope=scope) for who, scope in zip(people, (SESSION, OTHER), strict=True))
-            found = await asyncio.gather(*(answer(upstream, each) for each in calls))
+            calls = [asking("ask", who, scope=scope) for who, scope in zip(people, (SESSION, OTHER), strict=True)]
+            if together:
+                server.read_ahead = 5
+                found = await asyncio.gather(*(answer(upstream, each) for each in calls))
+            else:
+                found = [await answer(upstream, each) for each in calls]
             assert [one["q"]["error"]["code"] for one in found] == [-32601] * 2
             assert [person.heard for person in people] == [[], []]
 
