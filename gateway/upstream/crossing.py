@@ -90,7 +90,7 @@ class Crossing:
             except GatewayError:
                 self._over = True
                 raise
-            if self._sent is None or not self._sent.asks(message):
+            if self._sent is None or not self._sent.intercepts(message):
                 self._over = message.kind in RESPONSES
                 return message
         raise StopAsyncIteration
