@@ -55,6 +55,9 @@ class Part:
     async def ask(self, method: str, params: Raw | None, tell: Tell) -> Message:
         return await self._whole.ask(method, params, tell)
 
+    def pause(self, retry: int) -> None:
+        """The others of the batch go on."""
+
     async def finish(self, answer: Answer) -> None:
         self.answer = answer
 

@@ -232,6 +232,7 @@ class _Call:
             mirrors=self.route.mirrors,
             asks=None if request.sid is None else Interaction(sink, self.route.naming, self._tell),
             lasting=request.method in LASTING,
+            on_pause=sink.pause,
         )
 
     async def _tell(self, params: Raw) -> None:

@@ -29,8 +29,9 @@ from gateway.protocol.versions import Era, negotiate
 from gateway.questions import Dialogue
 from gateway.request import Request
 from gateway.routing import Endpoint
-from gateway.sessions import Session, Sessions, Stream
+from gateway.sessions import Session, Sessions
 from gateway.sink import Answer, Sink
+from gateway.streams import Stream
 from gateway.upstream.values import ClientFacts, Scope
 from storage.records import Caller
 
@@ -80,17 +81,9 @@ class Pipeline:
         """The caller's legacy session. Raises SESSION_UNKNOWN."""
         return self._sessions.find(token, caller, endpoint)
 
-    def stand(self, session: Session) -> Stream:
-        """The stream of a GET, on which the session hears what belongs to no exchange."""
-        stream = session.stand()
-        self._dispatch.attend(session.facts, True)
-        return stream
-
-    def leave(self, session: Session, stream: Stream) -> None:
-        """The reader of a GET has gone."""
-        session.leave(stream)
-        if not session.stands:
-            self._dispatch.attend(session.facts, False)
+    def attend(self, session: Session) -> None:
+        """Somebody has begun, or ceased, to read the stream of a session's GET: its servers are heard meanwhile."""
+        self._dispatch.attend(session.facts, session.stands)
 
     async def end_session(self, session: Session) -> None:
         """End a legacy session, its exchanges, and what servers hold for it."""

@@ -31,6 +31,8 @@ class Stream(Protocol):
 
     async def send(self, frame: bytes) -> None: ...
 
+    def pause(self, retry: int) -> None: ...
+
     async def finish(self, answer: Answer) -> None: ...
 
 
@@ -96,6 +98,7 @@ class Dialogue:
         self._stream = stream
         self._questions = questions
         self.send = stream.send
+        self.pause = stream.pause
         self.finish = stream.finish
 
     async def ask(self, method: str, params: Raw | None, tell: Tell) -> Message:

@@ -34,6 +34,7 @@ FLOORS: Mapping[str, int] = {
     "health.monitor": 3,
     "health.scheduler": 3,
     # F2 edges: sockets, pipes, files, databases, clocks.
+    "gateway.archive": 2,
     "gateway.catalog_memory": 2,
     "gateway.clock": 2,
     "gateway.keyfile": 2,
@@ -42,6 +43,7 @@ FLOORS: Mapping[str, int] = {
     "gateway.questions": 2,
     "gateway.sessions": 2,
     "gateway.states": 2,
+    "gateway.streams": 2,
     "gateway.subscriptions": 2,
     "gateway.upstream": 2,
     "health.board": 2,

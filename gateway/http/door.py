@@ -27,6 +27,7 @@ from storage.records import Caller
 from storage.tasks import Tasks
 
 SESSION = "Mcp-Session-Id"
+LAST_EVENT = "Last-Event-ID"
 EXPOSED = "Mcp-Session-Id, WWW-Authenticate"
 ALLOWED_HEADERS = (
     "Authorization, Content-Type, Accept, Last-Event-ID, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Mcp-Session-Id, "
@@ -107,7 +108,8 @@ class Doors:
         body = await read_body(request, self._limits)
         reply = Reply(request, self._tasks, self._patience, headers, self._streams)
         try:
-            await self._pipeline.handle(Inbound(endpoint, caller, request.headers, body), reply)
+            streams = accepts(request, "text/event-stream")
+            await self._pipeline.handle(Inbound(endpoint, caller, request.headers, body, streams), reply)
         finally:
             reply.leave()
         return reply.response
@@ -118,14 +120,16 @@ class Doors:
         session = self._session(request, caller, endpoint)
         if not accepts(request, "text/event-stream"):
             raise GatewayError(Kind.NOT_ACCEPTABLE, "GET opens a stream: accept text/event-stream")
-        reply = Reply(request, self._tasks, self._patience, headers, self._streams)
-        stream = session.stand()
+        last = request.headers.get(LAST_EVENT)
+        stream, after = session.resume(last) if last else (session.stand(), None)
+        reply = Reply(request, self._tasks, self._patience, headers, self._streams, at_once=True)
+        self._pipeline.attend(session)
         try:
-            await reply.open_stream()
-            await stream.relay(reply)
+            await stream.relay(reply, after)
         finally:
             reply.leave()
             session.leave(stream)
+            self._pipeline.attend(session)
         return reply.response
 
     async def _delete(

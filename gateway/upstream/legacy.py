@@ -114,7 +114,9 @@ class LegacyLine:
         reserved = meta.for_legacy(call.meta, progress_token=token_of(id, call))
         params = {**call.params, "_meta": jsonrpc.encode(reserved)} if reserved else call.params
         body = request(id, call.method, params)
-        return WireRequest(id, body, self._with(call.headers), self._pause_of(call), call.lasting)
+        return WireRequest(
+            id, body, self._with(call.headers), self._pause_of(call), lasting=call.lasting, on_pause=call.on_pause
+        )
 
     def again(self, refusal: Refusal) -> Again | None:
         if self._pipe:

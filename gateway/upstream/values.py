@@ -20,6 +20,16 @@ from gateway.protocol.versions import Era
 from gateway.settings import Config, Lifecycle, Limits, ServerSpec, Timeouts
 from health.settings import HealthSettings
 
+OnPause = Callable[[int], None]
+"""Hears that the server has closed its stream and wants to be asked for the rest in so many milliseconds. Synchronous,
+never raises.
+"""
+
+
+def keep_waiting(retry: int) -> None:
+    """Whoever waits for the call need not know."""
+
+
 ScopeKey = NewType("ScopeKey", str)
 """Names one upstream session, or one child, among those of a server."""
 
@@ -61,6 +71,7 @@ class Forward:
     `mirrors` are those of the tool's schema (`x-mcp-header`). `asks` answers what a legacy server asks while it serves
     this call (never `ping`, which is answered here); None: the server is told that nobody can be asked. A `lasting`
     request (`subscriptions/listen`, a legacy `tasks/result`) takes none of the server's places and has no time limit.
+    `on_pause` is told when the server sends us away for a while.
     """
 
     method: str
@@ -73,6 +84,7 @@ class Forward:
     mirrors: tuple[Mirror, ...] = ()
     asks: ServerRequests | None = None
     lasting: bool = False
+    on_pause: OnPause = keep_waiting
 
 
 @dataclass(frozen=True, slots=True)
