@@ -31,6 +31,7 @@ from gateway.control import Control, Gauges, Surroundings
 from gateway.dispatch import Dispatch
 from gateway.evidence import Evidence, recent_calls
 from gateway.fleet import Fleet
+from gateway.http.chat import ChatDoor
 from gateway.http.door import Doors
 from gateway.http.operations import Operations
 from gateway.http.readiness import (
@@ -213,7 +214,7 @@ class _Builder:
             _readiness(self._db, pipeline, control, writer), board.census, Exposition(self._registry)
         )
         main, apart = web.Application(client_max_size=0), web.Application()
-        main.add_routes([*doors.routes(), *operations.routes()])
+        main.add_routes([*doors.routes(), *self._chat(pipeline, control).routes(), *operations.routes()])
         metrics_app = apart if configuration.metrics.listen is not None else main
         if metrics_app is apart or is_loopback(configuration.listen.host):
             metrics_app.add_routes(operations.metrics_routes())
@@ -222,6 +223,16 @@ class _Builder:
             host, _, port = configuration.metrics.listen.rpartition(":")
             await self._runner(apart, host.strip("[]"), int(port))
         return runner
+
+    def _chat(self, pipeline: Pipeline, control: Control) -> ChatDoor:
+        return ChatDoor(
+            pipeline,
+            self._tasks,
+            self._gauges.calls,
+            self._gauges.connections,
+            limits=self._configuration.limits,
+            frontier=lambda: control.live.frontier,
+        )
 
     async def _runner(self, app: web.Application, host: str, port: int) -> web.AppRunner:
         runner = web.AppRunner(

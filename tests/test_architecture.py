@@ -54,6 +54,8 @@ FLOORS: Mapping[str, int] = {
     "gateway.access": 1,
     "gateway.batch": 2,
     "gateway.catalog": 1,
+    "gateway.chat_calls": 1,
+    "gateway.chat_tools": 1,
     "gateway.config": 1,
     "gateway.endings": 1,
     "gateway.frames": 1,

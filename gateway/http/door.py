@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from aiohttp import hdrs, web
 
 from gateway.access import Frontier
-from gateway.errors import HTTP_STATUS, JSONRPC_CODE, GatewayError, Kind
+from gateway.errors import JSONRPC_CODE, GatewayError, Kind
 from gateway.http.reply import Patience, Reply, Streams, accepts
+from gateway.http.threshold import Manners, Threshold, Traffic
 from gateway.pipeline import Inbound, Pipeline
 from gateway.protocol import jsonrpc
 from gateway.routing import AGGREGATE
@@ -36,16 +36,6 @@ ALLOWED_HEADERS = (
 METHODS = "DELETE, GET, OPTIONS, POST"
 
 
-class Traffic(Protocol):
-    """What the doors count."""
-
-    def request(self, door: str, era: str, status: int) -> None:
-        """One HTTP request was answered."""
-
-    def refusal(self, reason: str) -> None:
-        """A request was refused before it became a call."""
-
-
 class Doors:
     """The aiohttp handlers of every MCP endpoint."""
 
@@ -61,11 +51,10 @@ class Doors:
     ) -> None:
         self._pipeline = pipeline
         self._tasks = tasks
-        self._traffic = traffic
         self._streams = streams
         self._limits = limits
         self._patience = Patience(stalled=limits.stalled_reader)
-        self._frontier = frontier
+        self._threshold = Threshold(pipeline, traffic, frontier, _MANNERS)
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of both doors; a trailing slash is the same door, since a redirect would lose the body."""
@@ -74,24 +63,11 @@ class Doors:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one HTTP request, refusals included."""
-        headers = self._cors(request)
-        try:
-            self._frontier().check(request.headers.get(hdrs.HOST), request.headers.get(hdrs.ORIGIN))
-            if request.method == hdrs.METH_OPTIONS:
-                return web.Response(status=204, headers={**headers, **_preflight()})
-            response = await self._admitted(request, headers)
-        except GatewayError as error:
-            response = self._refusal(error, headers)
-        self._traffic.request(
-            "server" if request.match_info.get("slug") else "aggregate", _era(request), response.status
-        )
-        return response
+        door = "server" if request.match_info.get("slug") else "aggregate"
+        return await self._threshold.cross(request, self._admitted, door=door, era=_era(request))
 
-    async def _admitted(self, request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
-        caller = self._pipeline.authenticate(request.headers.get(hdrs.AUTHORIZATION), request.headers.get("X-API-Key"))
+    async def _admitted(self, request: web.Request, caller: Caller, headers: Mapping[str, str]) -> web.StreamResponse:
         endpoint = request.match_info.get("slug", AGGREGATE)
-        if self._pipeline.draining:
-            raise GatewayError(Kind.DRAINING, "the gateway is shutting down; connect again")
         match request.method:
             case hdrs.METH_POST:
                 return await self._post(request, caller, endpoint, headers)
@@ -144,33 +120,6 @@ class Doors:
             raise _not_allowed()
         return self._pipeline.session(token, caller, endpoint)
 
-    def _refusal(self, error: GatewayError, headers: Mapping[str, str]) -> web.Response:
-        self._traffic.refusal(error.reason)
-        extra = dict(headers)
-        if error.kind is Kind.UNAUTHENTICATED:
-            extra[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="mcp-gateway"'
-        if error.kind is Kind.METHOD_NOT_ALLOWED:
-            extra[hdrs.ALLOW] = "POST" if "session" in error.message else METHODS
-        if error.kind in (Kind.BODY_TOO_LARGE, Kind.BODY_TOO_SLOW, Kind.DRAINING):
-            extra[hdrs.CONNECTION] = "close"
-        return web.Response(
-            body=jsonrpc.error(None, JSONRPC_CODE[error.kind], error.message, error.data),
-            status=HTTP_STATUS[error.kind],
-            content_type="application/json",
-            headers=extra,
-        )
-
-    def _cors(self, request: web.Request) -> dict[str, str]:
-        """Headers that let an allowed browser origin read the answer (Fetch §3.2)."""
-        origin = request.headers.get(hdrs.ORIGIN)
-        if origin is None:
-            return {}
-        return {
-            hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin,
-            hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: EXPOSED,
-            hdrs.VARY: hdrs.ORIGIN,
-        }
-
 
 def check_media(request: web.Request) -> None:
     """Raises UNSUPPORTED_MEDIA or NOT_ACCEPTABLE for a POST that carries no JSON or accepts no answer of ours."""
@@ -217,12 +166,11 @@ def _not_allowed() -> GatewayError:
     return GatewayError(Kind.METHOD_NOT_ALLOWED, "only POST is served without a session")
 
 
-def _preflight() -> dict[str, str]:
-    return {
-        hdrs.ACCESS_CONTROL_ALLOW_METHODS: METHODS,
-        hdrs.ACCESS_CONTROL_ALLOW_HEADERS: ALLOWED_HEADERS,
-        hdrs.ACCESS_CONTROL_MAX_AGE: "600",
-    }
+def _refusal(error: GatewayError) -> bytes:
+    return jsonrpc.error(None, JSONRPC_CODE[error.kind], error.message, error.data)
+
+
+_MANNERS = Manners(METHODS, "POST", ALLOWED_HEADERS, EXPOSED, _refusal)
 
 
 def _era(request: web.Request) -> str:

@@ -20,6 +20,7 @@ from gateway.catalog import Catalog, digest, tools_of
 from gateway.clock import Clock
 from gateway.dispatch import Dispatch
 from gateway.errors import GatewayError
+from gateway.http.chat import ChatDoor
 from gateway.http.door import Doors
 from gateway.live import Live
 from gateway.pipeline import Pipeline
@@ -286,16 +287,11 @@ async def house(
     """Doors on a free port; `servers` are slugs with their eras."""
     scripted = {slug: Scripted(era) for slug, era in (servers or {"time": Era.MODERN}).items()}
     built = House(scripted, keys or KeyRing({}, LOCAL), tools or {})
-    doors = Doors(
-        built.pipeline,
-        built.tasks,
-        built.memory,
-        built.memory,
-        limits=limits or Limits(),
-        frontier=lambda: built.live.frontier,
-    )
+    parts = (built.pipeline, built.tasks, built.memory, built.memory)
+    doors = Doors(*parts, limits=limits or Limits(), frontier=lambda: built.live.frontier)
+    chat = ChatDoor(*parts, limits=limits or Limits(), frontier=lambda: built.live.frontier)
     app = web.Application(client_max_size=0)
-    app.add_routes(doors.routes())
+    app.add_routes([*doors.routes(), *chat.routes()])
     server = TestServer(app)
     await server.start_server(auto_decompress=False)  # the test server cancels handlers already
     async with TestClient(server) as client:
