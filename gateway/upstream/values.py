@@ -162,6 +162,10 @@ class Discovery:
     offers: Mapping[Listed, tuple[Raw, ...]]
     flaws: tuple[str, ...] = ()
 
+    @property
+    def tools(self) -> tuple[Raw, ...]:
+        return self.offers.get(Listed.TOOLS, ())
+
 
 class ServerRequests(Protocol):
     """Who answers the requests that a legacy server makes while it serves a call (elicitation, sampling, roots)."""

@@ -125,7 +125,7 @@ def test_a_call_is_a_modern_request_that_the_pipeline_takes():
     message = jsonrpc.parse(post.body)
     assert eras.classify(post.headers, message) is Era.MODERN
     modern = eras.check_modern(post.headers, message)
-    assert modern.params.name == "time__now"
+    assert modern.params.word("name") == "time__now"
     assert json.loads(bytes(modern.client_info)) == {"name": "acme-chat", "version": "3.1"}
     assert bytes(modern.capabilities) == b"{}"
     assert bytes(modern.params.meta["chat.gateway/sessionId"]) == b"7"

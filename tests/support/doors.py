@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from gateway.access import KeyRing, frontier
 from gateway.calls import CallFacts, Calls
-from gateway.catalog import Catalog, digest, tools_of
+from gateway.catalog import Catalog, digest, entries_of
 from gateway.clock import Clock
 from gateway.dispatch import Dispatch
 from gateway.errors import GatewayError
@@ -26,6 +26,7 @@ from gateway.live import Live
 from gateway.pipeline import Pipeline
 from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message, MessageKind
+from gateway.protocol.listed import Listed
 from gateway.protocol.versions import Era
 from gateway.routing import Server, shelf, table
 from gateway.sealing import Sealer
@@ -307,6 +308,8 @@ def _table(servers: Mapping[str, Scripted], tools: Mapping[str, list[dict[str, A
             Raw(msgspec.json.encode(tool))
             for tool in tools.get(slug, [{"name": "now", "inputSchema": {"type": "object"}}])
         ]
-        catalog = Catalog(scripted.era, "x", None, None, None, tools_of(offered), digest(offered), 0)
+        offers = {Listed.TOOLS: entries_of(Listed.TOOLS, offered)}
+        said = Raw(b'{"tools":{}}')
+        catalog = Catalog(scripted.era, "x", said, None, None, offers, digest({Listed.TOOLS: offered}), 0)
         shelves.append(shelf(Server(number, slug, ServerSpec(name=slug, slug=slug), b"r"), catalog))
     return table(shelves)
