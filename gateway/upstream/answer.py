@@ -154,11 +154,11 @@ class HttpExchange:
         if not self._last_event:
             raise self._unanswered()
         self.response.close()
-        if self._resumed_at == self._last_event:
+        if self._resumed_at == self._last_event and not self._patient:
             self._fruitless += 1
         else:
             self._resumed_at, self._fruitless = self._last_event, 0
-        if self._fruitless >= FRUITLESS_RESUMES and not self._patient:
+        if self._fruitless >= FRUITLESS_RESUMES:
             raise self._unanswered()
         await self._pause()
         response = await self._resume(self._last_event)

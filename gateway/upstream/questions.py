@@ -10,8 +10,8 @@ MCP 2025-11-25 `client/elicitation`, `client/sampling`, `client/roots`, `basic/u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from msgspec import Raw
@@ -96,6 +96,18 @@ class Questions:
         if question is not None:
             self._close(question)
         return question is not None
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """The line's client is being asked outside any call, and those under way may be waiting for its answer."""
+        pauses = [host.pause for host in self._hosts if host.pause is not None]
+        for pause in pauses:
+            pause.hold()
+        try:
+            yield
+        finally:
+            for pause in pauses:
+                pause.resume()
 
     def _ask(self, asks: ServerRequests, request: Message, host: Host, id: bytes) -> None:
         if (earlier := self._open.get(id)) is not None:
