@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from itertools import count
 
@@ -26,7 +26,7 @@ from gateway.upstream.crossing import Crossing, Road
 from gateway.upstream.eras import Eras
 from gateway.upstream.gate import Gate
 from gateway.upstream.ladder import Ladder
-from gateway.upstream.line import Lease
+from gateway.upstream.line import Line
 from gateway.upstream.scopes import session_key
 from gateway.upstream.server_requests import PingOnly
 from gateway.upstream.surroundings import Surroundings
@@ -139,31 +139,17 @@ class Upstream:
 
     async def notify(self, scope: Scope, method: str, params: Raw | None) -> None:
         """Pass on a notification of a client with a session; nothing where the server knows nothing of that session."""
-        if (lease := self._own(scope)) is not None:
-            try:
-                with suppress(GatewayError):
-                    await lease.line.tell(method, params)
-            finally:
-                lease.release()
+        await self._tell(scope, lambda line: line.tell(method, params))
 
     async def set_level(self, scope: Scope, level: Raw) -> None:
         """A client's session has set `level` (a JSON string): tell the server now if it knows of that session;
         otherwise it hears of it with the client's next request.
         """
-        if (lease := self._own(scope)) is not None:
-            try:
-                with suppress(GatewayError):
-                    await lease.line.attune(level, {})
-            finally:
-                lease.release()
+        await self._tell(scope, lambda line: line.attune(level, {}))
 
     async def sweep(self, now: float) -> None:
         """End sessions and children that nobody used for their idle time; `now` is `time.monotonic()`."""
         await self._lines.sweep(now)
-
-    def _own(self, scope: Scope) -> Lease | None:
-        """The line that serves this client session alone, if it is open."""
-        return None if scope.session is None else self._lines.borrow(session_key(scope.session))
 
     async def close(self, grace: float = 0.0) -> None:
         """Refuse new calls, give those in flight `grace` seconds, then end every session, child and connection."""
@@ -174,3 +160,14 @@ class Upstream:
         except TimeoutError:
             log.warning("%s did not let its sessions end within %g s", self.slug, GOODBYE)
         await self._tasks.close()
+
+    async def _tell(self, scope: Scope, tell: Callable[[Line], Awaitable[None]]) -> None:
+        """Use the line that serves this client session alone, if it is open."""
+        lease = None if scope.session is None else self._lines.borrow(session_key(scope.session))
+        if lease is None:
+            return
+        try:
+            with suppress(GatewayError):
+                await tell(lease.line)
+        finally:
+            lease.release()
