@@ -295,6 +295,19 @@ async def test_answers_that_do_not_fit_together_are_told_apart_from_those_that_d
         assert "limits.response_bytes" in min(found, key=len)
 
 
+@pytest.mark.trap(18)
+async def test_a_back_end_that_stops_reading_a_large_answer_is_cut():
+    async with house(limits=Limits(stalled_reader=0.2)) as h, asyncio.timeout(PATIENCE):
+        h.servers["time"].behaviour = say("x" * 30_000_000)
+        body = json.dumps({"tool_calls": [call()]}).encode()
+        head = f"POST {CALLS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        _, writer = await asyncio.open_connection("127.0.0.1", h.client.port, limit=1_024)
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        await until(lambda: h.memory.refusals == ["stalled"])
+        assert [record.outcome for record in h.memory.closed] == [Outcome.OK]
+        writer.transport.abort()
+
+
 async def test_keys_are_needed_at_both_ends():
     alice = Caller(user_id=9, user="alice", key="ci")
     async with house(keys=KeyRing({hashlib.sha256(b"s3cret").hexdigest(): alice})) as h:
