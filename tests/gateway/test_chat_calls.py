@@ -328,3 +328,33 @@ def test_whatever_a_server_answers_becomes_one_message(result, id_):
     message = json.loads(chat_calls.message(call, jsonrpc.result(1, json.dumps(result).encode())))
     assert (message["role"], message["tool_call_id"]) == ("tool", str(id_))
     assert isinstance(message["content"], str)
+
+
+def entry(**members):
+    return st.fixed_dictionaries({}, optional={**members, "other": JSON})
+
+
+FUNCTIONS = entry(name=JSON, arguments=JSON)
+CALLS = entry(id=st.text() | JSON, type=st.just("function") | JSON, function=FUNCTIONS | JSON)
+BODIES = entry(role=st.just("assistant") | JSON, tool_calls=st.lists(CALLS, max_size=3) | JSON, session_id=JSON)
+
+
+def attempted(work, *arguments):
+    """What `work` gives, or the kind of error that it raises."""
+    try:
+        return work(*arguments)
+    except GatewayError as error:
+        return error.kind
+
+
+@given(BODIES | JSON)
+def test_whatever_a_body_says_is_a_turn_or_a_refusal(body):
+    found = attempted(turn, body)
+    for call in () if found is Kind.INVALID_REQUEST else found.calls:
+        post = attempted(chat_calls.calling, call, Function(call.name), CLIENT, found.claim)
+        assert post is Kind.INVALID_PARAMS or eras.check_modern(post.headers, jsonrpc.parse(post.body))
+
+
+@given(st.binary(max_size=40))
+def test_whatever_bytes_come_are_a_turn_or_a_refusal(body):
+    assert attempted(turn, body) in (Kind.PARSE, Kind.INVALID_REQUEST)

@@ -5,13 +5,17 @@ import hashlib
 import json
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.access import KeyRing
 from gateway.chat_calls import MOST_CALLS
 from gateway.errors import GatewayError, Kind
-from gateway.http.chat import PARALLEL
+from gateway.http.chat import PARALLEL, ChatDoor
+from gateway.protocol import jsonrpc
 from gateway.protocol.versions import Era
 from gateway.settings import Limits
+from gateway.sink import Answer
 from storage.records import Caller, Outcome
 from tests.support.doors import house
 from tests.support.waiting import until
@@ -421,3 +425,41 @@ async def test_the_client_of_a_call_is_its_user_agent():
     async with house() as h:
         await messages(h, call(), headers={"User-Agent": "acme-chat/3.1"})
         assert (h.memory.opened[0].client_name, h.memory.opened[0].client_version) == ("acme-chat", "3.1")
+
+
+class Shifting:
+    """Stands for a pipeline whose list changes between its two pages, `changes` times."""
+
+    draining = False
+
+    def __init__(self, changes):
+        self.changes = changes
+
+    def authenticate(self, authorization, api_key):
+        return Caller(user_id=1, user="local")
+
+    async def handle(self, inbound, sink):
+        answer = jsonrpc.result(1, b'{"tools":[{"name":"a"}],"nextCursor":"x"}')
+        if b'"cursor"' in inbound.body:
+            self.changes -= 1
+            answer = jsonrpc.result(1, b'{"tools":[{"name":"b"}]}')
+            if self.changes >= 0:
+                answer = jsonrpc.error(1, -32602, "the list has changed since this cursor")
+        await sink.finish(Answer(answer))
+
+
+@pytest.mark.trap(39)
+@pytest.mark.parametrize(("changes", "status"), [(0, 200), (2, 200), (3, 503)])
+async def test_a_list_that_changes_between_its_pages_is_begun_anew_a_few_times(changes, status):
+    async with house() as h:
+        door = ChatDoor(
+            Shifting(changes), h.tasks, h.memory, h.memory, limits=Limits(), frontier=lambda: h.live.frontier
+        )
+        app = web.Application()
+        app.add_routes(door.routes())
+        async with TestClient(TestServer(app)) as client:
+            answer = await client.get(TOOLS)
+            body = json.loads(await answer.text())
+    assert answer.status == status
+    names = [tool["function"]["name"] for tool in body.get("tools", [])]
+    assert names == (["a", "b"] if status == 200 else [])
