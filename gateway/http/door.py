@@ -10,6 +10,7 @@ MCP 2026-07-28 `basic/transports/streamable-http`, MCP 2025-11-25 `basic/transpo
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from aiohttp import hdrs, web
 
 from gateway.access import Frontier
 from gateway.errors import HTTP_STATUS, JSONRPC_CODE, GatewayError, Kind
+from gateway.http.refusals import RefusalLog
 from gateway.http.reply import Patience, Reply, Streams, accepts
 from gateway.pipeline import Inbound, Pipeline
 from gateway.protocol import jsonrpc
@@ -65,6 +67,7 @@ class Doors:
         self._limits = limits
         self._patience = Patience(stalled=limits.stalled_reader)
         self._frontier = frontier
+        self._refusals = RefusalLog(time.monotonic)
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of both doors; a trailing slash is the same door, since a redirect would lose the body."""
@@ -80,6 +83,7 @@ class Doors:
                 return web.Response(status=204, headers={**headers, **_preflight()})
             response = await self._admitted(request, headers)
         except GatewayError as error:
+            self._refusals.tell(request, error)
             response = self._refusal(error, headers)
         self._traffic.request(
             "server" if request.match_info.get("slug") else "aggregate", _era(request), response.status

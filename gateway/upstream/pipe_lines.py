@@ -75,17 +75,17 @@ class PipeLines:
         return line.greeting
 
     async def _open(self, key: ScopeKey, call: Forward) -> Line:
-        self._children.check()
+        self._children.check(key)
         try:
-            return await self._child(call)
+            return await self._child(key, call)
         except _EndedAtSight:
             self._eras.presume(Era.LEGACY)
-            return await self._child(call)
+            return await self._child(key, call)
 
-    async def _child(self, call: Forward) -> Line:
+    async def _child(self, key: ScopeKey, call: Forward) -> Line:
         """Start a child and greet it."""
         undecided = self._eras.belief is None
-        life = await self._children.start()
+        life = await self._children.start(key)
         line: Line | None = None
         try:
             line = await self._greeter.greet(life, call)
