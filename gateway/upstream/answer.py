@@ -26,7 +26,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.upstream.body import JSON, STREAM, BodyReader
 from gateway.upstream.connection import failure
-from gateway.upstream.exchange import Dropped, Head, OnDropped, RefusedByStatus
+from gateway.upstream.exchange import Dropped, Head, OnDropped, RefusedByStatus, WireRequest
 from gateway.upstream.unpack import too_large
 from gateway.upstream.waits import Waits
 
@@ -64,10 +64,14 @@ class Reading:
 class HttpExchange:
     """One request's life over HTTP."""
 
-    def __init__(self, response: aiohttp.ClientResponse, id: int, reading: Reading, resume: Resume) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, request: WireRequest, reading: Reading, resume: Resume
+    ) -> None:
         self.head: Head | None = head_of(response)
         self.complete = False
-        self._id = Raw(str(id).encode())
+        self._id = Raw(str(request.id).encode())
+        self._pause = request.pause
+        self._idle = None if request.lasting else reading.idle
         self._reading = reading
         self._resume = resume
         self._ready: deque[Message] = deque()
@@ -86,7 +90,7 @@ class HttpExchange:
         if self.complete:
             raise StopAsyncIteration
         if not self._ready:
-            async with self._reading.waits.within(self._reading.idle, self._late):
+            async with self._reading.waits.within(self._idle, self._late, self._pause):
                 while not self._ready:
                     await self._read()
         message = self._ready.popleft()
@@ -151,7 +155,7 @@ class HttpExchange:
             self._fruitless += 1
         else:
             self._resumed_at, self._fruitless = self._last_event, 0
-        if self._fruitless >= FRUITLESS_RESUMES:
+        if self._fruitless >= FRUITLESS_RESUMES and not self._patient:
             raise self._unanswered()
         await asyncio.sleep(max(self._retry, SHORTEST_RETRY))
         response = await self._resume(self._last_event)
@@ -159,6 +163,11 @@ class HttpExchange:
             response.close()
             raise self._unanswered()
         self.response, self._opened = response, None
+
+    @property
+    def _patient(self) -> bool:
+        """Nobody expects the server to say anything soon."""
+        return self._idle is None or (self._pause is not None and self._pause.held)
 
     def _unanswered(self) -> GatewayError:
         if self._body.is_stream or media_type(self.response) == STREAM:

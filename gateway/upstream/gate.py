@@ -38,10 +38,14 @@ class Gate:
         """Calls that wait for one."""
         return self._waiting
 
-    async def enter(self, deadline: float) -> None:
-        """Take a place, waiting until `deadline` (the loop's clock). Raises BUSY, or DRAINING once it is shut."""
+    def check(self) -> None:
+        """Raises DRAINING once it is shut."""
         if self._shut:
             raise self._draining()
+
+    async def enter(self, deadline: float) -> None:
+        """Take a place, waiting until `deadline` (the loop's clock). Raises BUSY, or DRAINING once it is shut."""
+        self.check()
         self._empty.clear()
         try:
             await (self._wait(deadline) if self._places.locked() else self._places.acquire())
