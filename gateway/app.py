@@ -49,7 +49,7 @@ from gateway.sealing import KEY_BYTES, Sealer
 from gateway.sessions import Sessions
 from gateway.upstream.http import client_session
 from gateway.upstream.server import Upstream
-from gateway.upstream.values import Terms
+from gateway.upstream.values import Audience, Terms
 from health.board import Board
 from health.metrics import HealthMetrics
 from health.monitor import Monitor, Traffic
@@ -165,10 +165,10 @@ class _Builder:
         http = client_session()
         self._stack.push_async_callback(http.close)
 
-        def build(server: Server, known: Era | None) -> Upstream:
+        def build(server: Server, known: Era | None, audience: Audience) -> Upstream:
             terms = Terms.of(server.slug, server.spec, control.configuration)
             events = self._gauges.connections.server(server.slug)
-            return Upstream(terms, http, known_era=known, events=events)
+            return Upstream(terms, http, known_era=known, events=events, audience=audience)
 
         fleet = Fleet(build, CatalogMemory(self._db), self._tasks, control, self._clock)
         self._stack.push_async_callback(fleet.close, 0.0)

@@ -25,6 +25,7 @@ class WireRequest:
     `id` is ours, unique on the channel, and is also the progress token when one was minted; `body` holds neither
     CR nor LF; `headers` matter to HTTP alone (`MCP-Protocol-Version`, `Mcp-Method`, `Mcp-Session-Id`, …). While
     `pause` is held, the server's silence does not count; the answer to a `lasting` request may take for ever.
+    What belongs to one that is `named` carries its id: on a pipe, nothing else is taken for its.
     """
 
     id: int
@@ -32,6 +33,7 @@ class WireRequest:
     headers: Mapping[str, str] = field(default_factory=dict)
     pause: Pause | None = None
     lasting: bool = False
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
