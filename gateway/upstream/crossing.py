@@ -18,7 +18,7 @@ from gateway.protocol.jsonrpc import Message
 from gateway.protocol.versions import Era
 from gateway.settings import Timeouts
 from gateway.upstream.asking import Answer
-from gateway.upstream.gate import Gate
+from gateway.upstream.gate import Gate, Place
 from gateway.upstream.line import Again, Lease, Line, Lines
 from gateway.upstream.pause import Deadline
 from gateway.upstream.refusals import Refusal, session_lost
@@ -52,6 +52,7 @@ class Crossing:
         self._call = call
         self._road = road
         self._deadline = Deadline(None if call.lasting else road.timeouts.absolute, road.timeouts.answer)
+        self._clocks = (self._deadline,) if call.lasting else (self._deadline, Place(road.gate))
         self._waited_ns = 0
         self._sent: Sending | None = None
         self._over = False
@@ -89,7 +90,7 @@ class Crossing:
             except GatewayError:
                 self._over = True
                 raise
-            if self._sent is None or not self._sent.asks(message):
+            if self._sent is None or not self._sent.intercepts(message):
                 self._over = message.kind in RESPONSES
                 return message
         raise StopAsyncIteration
@@ -116,7 +117,8 @@ class Crossing:
         self.attempts += 1
         self._sent = Sending(self._call, lease, next(self._road.ids))
         if self._sent.pause is not None:
-            self._sent.pause.join(self._deadline)
+            for clock in self._clocks:
+                self._sent.pause.join(clock)
         answer = await self._sent.begin()
         self.status = None if answer.head is None else answer.head.status
         if answer.error is not None and answer.error.unsent:
@@ -137,9 +139,11 @@ class Crossing:
 
     async def _is_worth_it(self, again: Again) -> bool:
         """Whether the request would be another than before, where it was the request that the server refused."""
+        before = self._call
         if again is not Again.MIRRORS:
             return True
-        before = self._call
+        if before.method != "tools/call":
+            return False
         with suppress(GatewayError):
             self._call = replace(before, mirrors=await self._road.relist(before))
         return self._call.mirrors != before.mirrors
@@ -169,7 +173,8 @@ class Crossing:
 
     async def _leave(self, sent: Sending) -> None:
         if sent.pause is not None:
-            sent.pause.part(self._deadline)
+            for clock in self._clocks:
+                sent.pause.part(clock)
         await sent.leave(self._road.tasks)
 
     async def _in_time(self, step: Awaitable[T]) -> T:

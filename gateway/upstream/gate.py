@@ -20,6 +20,7 @@ class Gate:
         self._queue = queue
         self._waiting = 0
         self._inside = 0
+        self._owed = 0
         self._shut = False
         self._over = False
         self._empty = asyncio.Event()
@@ -59,9 +60,20 @@ class Gate:
 
     def leave(self) -> None:
         """Give the place back."""
-        self._places.release()
+        self.lend()
         self._inside -= 1
         self._check_empty()
+
+    def lend(self) -> None:
+        """Whoever is inside works no more, or not now: another may have the place."""
+        if self._owed:
+            self._owed -= 1
+        else:
+            self._places.release()
+
+    def reclaim(self) -> None:
+        """Whoever lent its place goes on at once; until the next one leaves there may be one too many."""
+        self._owed += 1
 
     async def shut(self, grace: float) -> bool:
         """Let nobody queue any more, and wait up to `grace` seconds for the others, who may still get their turn, to
@@ -99,3 +111,16 @@ class Gate:
 
     def _draining(self) -> GatewayError:
         return GatewayError(Kind.DRAINING, f"{self._slug} takes no more calls: it is being stopped", unsent=True)
+
+
+class Place:
+    """A call's place; others may have it while the call's client is being asked."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def stop(self) -> None:
+        self._gate.lend()
+
+    def go(self) -> None:
+        self._gate.reclaim()

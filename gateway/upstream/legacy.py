@@ -107,7 +107,8 @@ class LegacyLine:
         self.channel = channel
         self.life = life
         self.greeting: Greeting | None = session.greeting
-        self.questions: Questions | None = Questions(means.asker, means.tasks, guess=guest.wishes is not None)
+        certain = guest.wishes is not None or not means.pipe
+        self.questions: Questions | None = Questions(means.asker, means.tasks, certain=certain)
         self._headers = session.headers
         self._opener = allowed(guest.call.headers)
         self._wishes = guest.wishes
@@ -122,7 +123,9 @@ class LegacyLine:
         reserved = meta.for_legacy(call.meta, progress_token=token_of(id, call))
         params = {**call.params, "_meta": jsonrpc.encode(reserved)} if reserved else call.params
         body = request(id, call.method, params)
-        return WireRequest(id, body, self._with(call.headers), self._pause_of(call), call.lasting)
+        return WireRequest(
+            id, body, self._with(call.headers), self._pause_of(call), lasting=call.lasting, on_pause=call.on_pause
+        )
 
     def again(self, refusal: Refusal) -> Again | None:
         if self._pipe:
@@ -154,7 +157,7 @@ class LegacyLine:
             return
         async with self._turn:
             if self._differs(level):
-                await self._asker.ask(self, "logging/setLevel", {"level": level}, headers)
+                await self._asker.ask(self, "logging/setLevel", {"level": level}, headers or self._opener)
                 self._level = jsonrpc.string(level)
                 if self._wishes is not None:
                     self._wishes.level = jsonrpc.copy(level)

@@ -118,7 +118,8 @@ class Line(Protocol):
 
     async def attune(self, level: Raw, headers: Mapping[str, str]) -> None:
         """Let the server know the least severity (a JSON string) of log messages that a legacy client wants, with the
-        client's allow-listed headers. Raises `GatewayError` when the server cannot be told.
+        client's allow-listed headers; none: those that opened the line. Raises `GatewayError` when the server cannot
+        be told.
         """
 
     def granted(self, call: Forward) -> None:

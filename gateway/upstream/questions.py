@@ -10,8 +10,8 @@ MCP 2025-11-25 `client/elicitation`, `client/sampling`, `client/roots`, `basic/u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from msgspec import Raw
@@ -44,14 +44,14 @@ class Host(Protocol):
 
 
 class Questions:
-    """The questions of one line. `house` answers what no client is asked; `guess` says that on a pipe, where requests
-    name no call, they may be taken for any call under way: all are the same client's.
+    """The questions of one line. `house` answers what no client is asked; `certain` says that it is known whom a
+    request is for: over HTTP its call, on whose stream it comes, on a pipe the one client that the child serves.
     """
 
-    def __init__(self, house: ServerRequests, tasks: Tasks, *, guess: bool) -> None:
+    def __init__(self, house: ServerRequests, tasks: Tasks, *, certain: bool) -> None:
         self._house = house
         self._tasks = tasks
-        self._guess = guess
+        self._certain = certain
         self._hosts: list[Host] = []
         self._open: dict[bytes, _Question] = {}
 
@@ -73,7 +73,7 @@ class Questions:
     def put(self, request: Message, host: Host) -> None:
         """The server has asked while it served `host`; its other messages do not wait for the answer."""
         asks, own_id = host.call.asks, bytes(request.id or b"null")
-        if asks is None or request.method == PING:
+        if asks is None or request.method == PING or not self._certain:
             self._tasks.spawn(_answer(self._house, request, host), f"answer {request.method}")
         elif len(self._open) >= MOST_OPEN:
             words = f"{MOST_OPEN} requests are waiting for the client already"
@@ -82,12 +82,11 @@ class Questions:
             self._ask(asks, request, host, own_id)
 
     def offer(self, request: Message) -> bool:
-        """The server has asked on a pipe without saying for whom; whether there is somebody to ask."""
+        """The server has asked on a pipe while several calls are under way; whether there is somebody to ask."""
         host = next((host for host in reversed(self._hosts) if host.call.asks is not None), None)
-        if host is None or not self._guess:
-            return False
-        self.put(request, host)
-        return True
+        if host is not None:
+            self.put(request, host)
+        return host is not None
 
     def withdraw(self, notification: Message) -> bool:
         """Whether the server takes one of these questions back: it gets no answer then."""
@@ -97,6 +96,18 @@ class Questions:
         if question is not None:
             self._close(question)
         return question is not None
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """The line's client is being asked outside any call, and those under way may be waiting for its answer."""
+        pauses = [host.pause for host in self._hosts if host.pause is not None]
+        for pause in pauses:
+            pause.hold()
+        try:
+            yield
+        finally:
+            for pause in pauses:
+                pause.resume()
 
     def _ask(self, asks: ServerRequests, request: Message, host: Host, id: bytes) -> None:
         if (earlier := self._open.get(id)) is not None:

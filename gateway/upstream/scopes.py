@@ -56,6 +56,11 @@ def session_key(sid: str) -> ScopeKey:
     return ScopeKey(f"{_SESSION}{sid}")
 
 
+def session_of(key: ScopeKey) -> str | None:
+    """The sid of the one client session that lines of this scope serve; None for every other scope."""
+    return key.removeprefix(_SESSION) if is_of_session(key) else None
+
+
 def is_of_session(key: ScopeKey) -> bool:
     """Whether lines of this scope serve one client session alone."""
     return key.startswith(_SESSION)

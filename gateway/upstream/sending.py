@@ -69,7 +69,7 @@ class Sending:
             self.line.granted(self.call)
         return message
 
-    def asks(self, message: Message) -> bool:
+    def intercepts(self, message: Message) -> bool:
         """Whether it is a request of the server's, or takes one back; its other messages do not wait for the answer."""
         questions = self.line.questions
         if message.kind is not MessageKind.REQUEST:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from itertools import count
 
@@ -21,12 +21,12 @@ from gateway.errors import GatewayError
 from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
 from gateway.upstream.asking import Asker
-from gateway.upstream.catalogs import Listing, list_tools
+from gateway.upstream.catalogs import list_all
 from gateway.upstream.crossing import Crossing, Road
 from gateway.upstream.eras import Eras
 from gateway.upstream.gate import Gate
-from gateway.upstream.ladder import Ladder, offers_tools
-from gateway.upstream.line import Lease, SessionLost
+from gateway.upstream.ladder import Ladder
+from gateway.upstream.line import Line, SessionLost
 from gateway.upstream.scopes import session_key
 from gateway.upstream.server_requests import PingOnly
 from gateway.upstream.surroundings import Surroundings
@@ -126,7 +126,7 @@ class Upstream:
         visit = await self._lines.visit(anew=False)
         try:
             greeting = visit.greeting
-            listing = await list_tools(self._asker, visit.line) if offers_tools(greeting) else Listing()
+            listings = await list_all(self._asker, visit.line, greeting)
         finally:
             visit.release()
         return Discovery(
@@ -135,8 +135,8 @@ class Upstream:
             capabilities=greeting.capabilities,
             server_info=greeting.server_info,
             instructions=greeting.instructions,
-            tools=listing.tools,
-            flaws=listing.flaws,
+            offers={listed: listing.entries for listed, listing in listings.items()},
+            flaws=tuple(flaw for listing in listings.values() for flaw in listing.flaws),
         )
 
     async def probe(self) -> Observation:
@@ -151,23 +151,13 @@ class Upstream:
 
     async def notify(self, scope: Scope, method: str, params: Raw | None) -> None:
         """Pass on a notification of a client with a session; nothing where the server knows nothing of that session."""
-        if (lease := self._own(scope)) is not None:
-            try:
-                with suppress(GatewayError):
-                    await lease.line.tell(method, params)
-            finally:
-                lease.release()
+        await self._tell(scope, lambda line: line.tell(method, params))
 
-    async def set_level(self, scope: Scope, level: Raw, headers: Mapping[str, str] | None = None) -> None:
+    async def set_level(self, scope: Scope, level: Raw) -> None:
         """A client's session has set `level` (a JSON string): tell the server now if it knows of that session;
         otherwise it hears of it with the client's next request.
         """
-        if (lease := self._own(scope)) is not None:
-            try:
-                with suppress(GatewayError):
-                    await lease.line.attune(level, headers or {})
-            finally:
-                lease.release()
+        await self._tell(scope, lambda line: line.attune(level, {}))
 
     def attend(self, sid: str) -> None:
         """The client's legacy session `sid` has a stream open with us: keep one open to the server, for as long as
@@ -204,10 +194,6 @@ class Upstream:
         """End sessions and children that nobody used for their idle time; `now` is `time.monotonic()`."""
         await self._lines.sweep(now)
 
-    def _own(self, scope: Scope) -> Lease | None:
-        """The line that serves this client session alone, if it is open."""
-        return None if scope.session is None else self._lines.borrow(session_key(scope.session))
-
     async def close(self, grace: float = 0.0) -> None:
         """Refuse new calls, give those in flight `grace` seconds, then end every session, child and connection."""
         self._watch.off()
@@ -218,3 +204,14 @@ class Upstream:
         except TimeoutError:
             log.warning("%s did not let its sessions end within %g s", self.slug, GOODBYE)
         await self._tasks.close()
+
+    async def _tell(self, scope: Scope, tell: Callable[[Line], Awaitable[None]]) -> None:
+        """Use the line that serves this client session alone, if it is open."""
+        lease = None if scope.session is None else self._lines.borrow(session_key(scope.session))
+        if lease is None:
+            return
+        try:
+            with suppress(GatewayError):
+                await tell(lease.line)
+        finally:
+            lease.release()

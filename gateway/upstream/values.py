@@ -15,10 +15,21 @@ from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
 from gateway.protocol.jsonrpc import Message
+from gateway.protocol.listed import Listed
 from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
 from gateway.settings import Config, Lifecycle, Limits, ServerSpec, Timeouts
 from health.settings import HealthSettings
+
+OnPause = Callable[[int], None]
+"""Hears that the server has closed its stream and wants to be asked for the rest in so many milliseconds. Synchronous,
+never raises.
+"""
+
+
+def keep_waiting(retry: int) -> None:
+    """Whoever waits for the call need not know."""
+
 
 ScopeKey = NewType("ScopeKey", str)
 """Names one upstream session, or one child, among those of a server."""
@@ -61,6 +72,7 @@ class Forward:
     `mirrors` are those of the tool's schema (`x-mcp-header`). `asks` answers what a legacy server asks while it serves
     this call (never `ping`, which is answered here); None: the server is told that nobody can be asked. A `lasting`
     request (`subscriptions/listen`, a legacy `tasks/result`) takes none of the server's places and has no time limit.
+    `on_pause` is told when the server sends us away for a while.
     """
 
     method: str
@@ -73,6 +85,7 @@ class Forward:
     mirrors: tuple[Mirror, ...] = ()
     asks: ServerRequests | None = None
     lasting: bool = False
+    on_pause: OnPause = keep_waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +151,8 @@ class Relay(Protocol):
 class Discovery:
     """What a server says of itself, and all that it offers.
 
-    `tools` are the definitions as the server wrote them, each with its own copy of the bytes and a usable, unique
-    name; `flaws` are one-line reasons for what was left out.
+    `offers` are the definitions as the server wrote them, each with its own copy of the bytes and a usable name that
+    is unique among its kind; `flaws` are one-line reasons for what was left out.
     """
 
     era: Era
@@ -147,8 +160,12 @@ class Discovery:
     capabilities: Raw | None
     server_info: Raw | None
     instructions: str | None
-    tools: tuple[Raw, ...]
+    offers: Mapping[Listed, tuple[Raw, ...]]
     flaws: tuple[str, ...] = ()
+
+    @property
+    def tools(self) -> tuple[Raw, ...]:
+        return self.offers.get(Listed.TOOLS, ())
 
 
 class ServerRequests(Protocol):

@@ -16,19 +16,25 @@ from msgspec import Raw
 
 from gateway.access import KeyRing, frontier
 from gateway.calls import CallFacts, Calls
-from gateway.catalog import Catalog, digest, tools_of
+from gateway.catalog import Catalog, digest, entries_of
 from gateway.clock import Clock
+from gateway.dispatch import Dispatch
 from gateway.errors import GatewayError
+from gateway.http.chat import ChatDoor
 from gateway.http.door import Doors
-from gateway.pipeline import Live, Pipeline
+from gateway.live import Live
+from gateway.pipeline import Pipeline
 from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message, MessageKind
+from gateway.protocol.listed import Listed
 from gateway.protocol.versions import Era
-from gateway.routing import Server, shelf, table
+from gateway.routing import Server, Shelf, shelf, table
 from gateway.sealing import Sealer
 from gateway.sessions import SessionFacts, Sessions
 from gateway.settings import Limits, ServerSpec
-from gateway.upstream.values import Forward
+from gateway.states import States
+from gateway.subscriptions import Subscriptions
+from gateway.upstream.values import Forward, Scope
 from storage.errors import RecordsFull
 from storage.records import Caller, Finished, Started
 from storage.tasks import Tasks
@@ -44,11 +50,13 @@ class Relaying:
     era: Era
     token: int | None
     attempts: int = 1
+    status: int | None = None
     upstream_us: int = 500
     left_early: bool = False
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     messages: asyncio.Queue[Message | GatewayError] = field(default_factory=asyncio.Queue)
+    tasks: Tasks = field(default_factory=lambda: Tasks("server"))
 
     @property
     def progress_token(self) -> int | None:
@@ -86,6 +94,27 @@ class Scripted:
         self.relays: list[Relaying] = []
         self.called = asyncio.Event()
         self.behaviour: Behaviour = echo
+        self.notified: list[tuple[Scope, str, Raw | None]] = []
+        self.levels: list[tuple[Scope, Raw]] = []
+        self.followed: frozenset[str] = frozenset()
+        self.honoured: frozenset[str] = frozenset()
+        self.attended: set[str] = set()
+
+    async def notify(self, scope: Scope, method: str, params: Raw | None) -> None:
+        self.notified.append((scope, method, params))
+
+    async def set_level(self, scope: Scope, level: Raw) -> None:
+        self.levels.append((scope, level))
+
+    async def follow(self, uris: frozenset[str]) -> frozenset[str]:
+        self.followed = uris
+        return uris & self.honoured
+
+    def attend(self, sid: str) -> None:
+        self.attended.add(sid)
+
+    def unattend(self, sid: str) -> None:
+        self.attended.discard(sid)
 
     @asynccontextmanager
     async def forward(self, call: Forward) -> AsyncIterator[Relaying]:
@@ -103,6 +132,7 @@ class Scripted:
         finally:
             relay.left_early = not finished
             relay.left.set()
+            await relay.tasks.close()
 
 
 def echo(call: Forward, relay: Relaying) -> None:
@@ -118,6 +148,7 @@ class Memory:
         self.facts: list[CallFacts] = []
         self.full = False
         self.refusals: list[str] = []
+        self.doubted: list[str] = []
         self.statuses: list[int] = []
         self.streams = 0
         self.any_closed = asyncio.Event()
@@ -135,6 +166,9 @@ class Memory:
 
     def call_finished(self, facts: CallFacts) -> None:
         self.facts.append(facts)
+
+    def catalog_changed(self, server: Server) -> None:
+        self.doubted.append(server.slug)
 
     def request(self, door: str, era: str, status: int) -> None:
         self.statuses.append(status)
@@ -162,9 +196,7 @@ class Down:
 class House:
     """Everything between the socket and the scripted servers."""
 
-    def __init__(
-        self, servers: Mapping[str, Scripted], keys: KeyRing, tools: Mapping[str, list[dict[str, Any]]]
-    ) -> None:
+    def __init__(self, servers: Mapping[str, Scripted], keys: KeyRing, offers: Mapping[str, Mapping[str, Any]]) -> None:
         self.servers = servers
         self.memory = Memory()
         self.down = Down()
@@ -172,7 +204,7 @@ class House:
         self.settled: list[str] = []
         self.ended: list[str] = []
         self.live = Live(
-            _table(servers, tools), dict(enumerate(servers.values(), 1)), keys, frontier("127.0.0.1", (), ())
+            _table(servers, offers), dict(enumerate(servers.values(), 1)), keys, frontier("127.0.0.1", (), ())
         )
         clock = Clock()
         self.sessions = Sessions(
@@ -184,8 +216,11 @@ class House:
             on_dropped=lambda count: None,
             most=1_000,
         )
-        self.calls = Calls(self.memory, self.down, self.memory, clock)
-        self.pipeline = Pipeline(self, self.sessions, self.calls, self.memory)
+        states = States(Sealer([b"k" * 32], "state"), clock.now, clock.entropy)
+        self.subscriptions = Subscriptions()
+        self.calls = Calls(self.memory, self.down, self.memory, clock, states)
+        dispatch = Dispatch(self, self.sessions, self.subscriptions, self.calls, self.tasks)
+        self.pipeline = Pipeline(self, self.sessions, dispatch, self.memory)
         self.client: TestClient[Any, Any]
 
     async def settle(self, endpoint: str, seconds: float) -> None:
@@ -249,20 +284,19 @@ async def house(
     keys: KeyRing | None = None,
     limits: Limits | None = None,
     tools: Mapping[str, list[dict[str, Any]]] | None = None,
+    offers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> AsyncIterator[House]:
-    """Doors on a free port; `servers` are slugs with their eras."""
+    """Doors on a free port; `servers` are slugs with their eras; `offers` are what each lists (`tools`, `prompts`, …)
+    beside one tool, and its `capabilities`, which otherwise follow from that.
+    """
+    offers = {slug: {"tools": found} for slug, found in (tools or {}).items()} | dict(offers or {})
     scripted = {slug: Scripted(era) for slug, era in (servers or {"time": Era.MODERN}).items()}
-    built = House(scripted, keys or KeyRing({}, LOCAL), tools or {})
-    doors = Doors(
-        built.pipeline,
-        built.tasks,
-        built.memory,
-        built.memory,
-        limits=limits or Limits(),
-        frontier=lambda: built.live.frontier,
-    )
+    built = House(scripted, keys or KeyRing({}, LOCAL), offers)
+    parts = (built.pipeline, built.tasks, built.memory, built.memory)
+    doors = Doors(*parts, limits=limits or Limits(), frontier=lambda: built.live.frontier)
+    chat = ChatDoor(*parts, limits=limits or Limits(), frontier=lambda: built.live.frontier)
     app = web.Application(client_max_size=0)
-    app.add_routes(doors.routes())
+    app.add_routes([*doors.routes(), *chat.routes()])
     server = TestServer(app)
     await server.start_server(auto_decompress=False)  # the test server cancels handlers already
     async with TestClient(server) as client:
@@ -271,13 +305,18 @@ async def house(
     await built.tasks.close()
 
 
-def _table(servers: Mapping[str, Scripted], tools: Mapping[str, list[dict[str, Any]]]) -> Any:
-    shelves = []
-    for number, (slug, scripted) in enumerate(servers.items(), 1):
-        offered = [
-            Raw(msgspec.json.encode(tool))
-            for tool in tools.get(slug, [{"name": "now", "inputSchema": {"type": "object"}}])
-        ]
-        catalog = Catalog(scripted.era, "x", None, None, None, tools_of(offered), digest(offered), 0)
-        shelves.append(shelf(Server(number, slug, ServerSpec(name=slug, slug=slug), b"r"), catalog))
-    return table(shelves)
+def _table(servers: Mapping[str, Scripted], offers: Mapping[str, Mapping[str, Any]]) -> Any:
+    named = enumerate(servers.items(), 1)
+    return table([shelf_of(number, slug, scripted.era, **offers.get(slug, {})) for number, (slug, scripted) in named])
+
+
+def shelf_of(
+    number: int, slug: str, era: Era, *, capabilities: Mapping[str, Any] | None = None, **lists: list[dict[str, Any]]
+) -> Shelf:
+    """A server and what it offers."""
+    lists = {"tools": [{"name": "now", "inputSchema": {"type": "object"}}], **lists}
+    texts = {Listed(kind): [Raw(msgspec.json.encode(one)) for one in found] for kind, found in lists.items()}
+    said = Raw(msgspec.json.encode(capabilities or {listed.capability: {} for listed in texts}))
+    entries = {listed: entries_of(listed, found) for listed, found in texts.items()}
+    catalog = Catalog(era, "x", said, None, None, entries, digest(texts), 0)
+    return shelf(Server(number, slug, ServerSpec(name=slug, slug=slug), b"r"), catalog)

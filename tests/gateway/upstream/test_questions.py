@@ -17,13 +17,19 @@ from msgspec import Raw
 from gateway.errors import GatewayError, Kind
 from gateway.protocol.versions import Era
 from gateway.settings import Timeouts
+from gateway.upstream.answer import FRUITLESS_RESUMES
 from gateway.upstream.connection import client_session
+from gateway.upstream.pause import Pause
+from gateway.upstream.questions import Questions
 from gateway.upstream.server import Upstream
 from gateway.upstream.values import ClientFacts, Forward, Scope
-from tests.support.asking import Person
+from storage.tasks import Tasks
+from tests.support.asking import PATIENCE, Person
 from tests.support.mcp_http import Asked, McpServer, text
 from tests.support.mcp_pipe import Message, PipeChild, PipeServer
 from tests.support.pipes import ScriptedProgram
+from tests.support.scripted import Call, ScriptedServer
+from tests.support.scripted import answer as of
 from tests.support.upstreams import ALICE, LEGACY_CLIENT, answer, call, messages, said, terms
 
 CAPABILITIES = b'{"roots":{"listChanged":true},"elicitation":{"form":{},"url":{}},"x-odd":1.10}'
@@ -230,6 +236,30 @@ class TestTime:
             person.say(bytes(request.id or b""), ACCEPT)
             assert str(ACCEPT) in str(await calling)
 
+    async def test_others_may_have_the_place_of_a_call_whose_client_thinks(self) -> None:
+        async with serving(concurrency=1, queue=0) as (_, upstream), asyncio.TaskGroup() as group:
+            person = Person()
+            calling = group.create_task(answer(upstream, asking("ask", person)))
+            await person.asked()
+            assert await said(upstream, asking("count", None, scope=OTHER)) == "1"
+            person.say(b'"q"', ACCEPT)
+            assert (await calling)["said"] == {"q": ACCEPT}
+            assert await said(upstream, asking("count", None)) == "1"
+
+    @pytest.mark.slow
+    async def test_a_stream_that_the_server_closes_meanwhile_is_fetched_until_it_goes_on(self) -> None:
+        polled = Polled()
+        async with ScriptedServer(polled) as server, client_session() as http, asyncio.TaskGroup() as group:
+            upstream = Upstream(terms(url=server.url, timeouts=Timeouts(idle=0.5)), http, known_era=Era.LEGACY)
+            person = Person()
+            calling = group.create_task(answer(upstream, asking("ask", person)))
+            await person.asked()
+            async with asyncio.timeout(3 * PATIENCE):
+                await server.called(3 + FRUITLESS_RESUMES + 3)
+            person.say(b'"q"', ACCEPT)
+            assert await calling == {"content": []}
+            await upstream.close()
+
     async def test_a_server_that_falls_silent_after_the_answer_is_late(self) -> None:
         async with serving(timeouts=Timeouts(idle=0.2)) as (server, upstream):
             with pytest.raises(GatewayError) as caught:
@@ -274,16 +304,19 @@ class TestPipes:
             assert [one["q"]["result"] for one in found] == [ACCEPT, {"action": "decline"}]
             assert len(server.children) == 2
 
-    @pytest.mark.parametrize("settings", [{"isolation": "shared"}, {"isolation": "caller"}])
-    async def test_a_child_that_several_sessions_share_asks_nobody_while_they_call_at_once(
-        self, settings: dict[str, str]
-    ) -> None:
-        async with running(**settings) as (server, upstream):
+    @pytest.mark.trap(5)
+    @pytest.mark.parametrize("isolation", ["shared", "caller"])
+    @pytest.mark.parametrize("together", [True, False])
+    async def test_a_child_that_several_sessions_share_asks_nobody(self, isolation: str, together: bool) -> None:
+        async with running(isolation=isolation) as (server, upstream):
             people = [Person(ACCEPT), Person(ACCEPT)]
             await said(upstream, asking("count", people[0]))
-            server.read_ahead = 5
-            calls = (asking("ask", who, scope=scope) for who, scope in zip(people, (SESSION, OTHER), strict=True))
-            found = await asyncio.gather(*(answer(upstream, each) for each in calls))
+            calls = [asking("ask", who, scope=scope) for who, scope in zip(people, (SESSION, OTHER), strict=True)]
+            if together:
+                server.read_ahead = 5
+                found = await asyncio.gather(*(answer(upstream, each) for each in calls))
+            else:
+                found = [await answer(upstream, each) for each in calls]
             assert [one["q"]["error"]["code"] for one in found] == [-32601] * 2
             assert [person.heard for person in people] == [[], []]
 
@@ -334,6 +367,63 @@ class TestDeclarations:
             assert (await upstream.probe()).ok
             hello = server.named("initialize")[0].params
             assert (hello["capabilities"], hello["protocolVersion"]) == ({}, "2025-11-25")
+
+
+class FakeHost:
+    """A call under way that nobody serves."""
+
+    def __init__(self, pause: Pause | None) -> None:
+        self.call = asking("ask", None)
+        self.pause = pause
+
+    async def reply(self, body: bytes) -> None:
+        """There is no server."""
+
+
+async def test_a_question_outside_any_call_stops_the_clocks_of_those_under_way() -> None:
+    tasks = Tasks("test")
+    questions = Questions(Person(), tasks, certain=True)
+    early, late, nobody = FakeHost(Pause()), FakeHost(Pause()), FakeHost(None)
+    for host in (early, nobody):
+        questions.admit(host)
+    with questions.elsewhere():
+        questions.admit(late)
+        assert [host.pause.held for host in (early, late)] == [True, False]
+        questions.dismiss(early)
+    assert not early.pause.held
+    await tasks.close()
+
+
+class Polled:
+    """A server that closes its stream after a question, and goes on in another once it was answered."""
+
+    def __init__(self) -> None:
+        self.request = b""
+        self.answered = False
+
+    async def __call__(self, call: Call) -> None:
+        if call.method == "GET":
+            return await self._go_on(call)
+        method = json.loads(call.body).get("method")
+        if method == "initialize":
+            about = b'{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"p","version":"1"}}'
+            return await call.answer(of(call.body, about))
+        if method != "tools/call":
+            self.answered = self.answered or method is None
+            return await call.answer(status=202)
+        self.request = call.body
+        await call.stream()
+        await call.event(b"", id="0", retry=1)
+        await call.event(json.dumps({"jsonrpc": "2.0", "id": "q", **ELICIT}).encode(), id="1", retry=1)
+        return await call.end()
+
+    async def _go_on(self, call: Call) -> None:
+        await call.stream()
+        if self.answered:
+            await call.event(of(self.request, b'{"content":[]}'), id="2")
+        else:
+            await call.chunk(b": nothing new\n\n")
+        await call.end()
 
 
 async def raw_body(asked: Asked) -> bytes:

@@ -77,6 +77,13 @@ class TestLevel:
             assert levels(server) == ["debug", "error"]
             assert server.methods[-2:] == [SET_LEVEL, "tools/call"]
 
+    @pytest.mark.trap(9)
+    async def test_concurrent_first_calls_open_one_session_and_tell_it_once(self) -> None:
+        async with serving() as (server, upstream, events):
+            counts = await asyncio.gather(*(said(upstream, at("debug")) for _ in range(20)))
+            assert sorted(map(int, counts)) == list(range(1, 21))
+            assert (server.methods.count("initialize"), levels(server), events["opened"]) == (1, ["debug"], 1)
+
     async def test_it_travels_in_the_clients_session_with_its_headers(self) -> None:
         async with serving() as (server, upstream, _):
             await said(upstream, at("debug", Tenant="acme"))
