@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.protocol.jsonrpc import Message
 from gateway.protocol.listed import Listed
+from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
 from gateway.routing import RoutingTable, Server, Shelf, shelf, table
 from gateway.upstream.server import Upstream
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 
 QUIET = 0.5
 """Seconds from one listing of a server to the next, however often it says that something has changed."""
+RELIST_SECONDS = 5.0
 LONGEST_QUIET = 30.0
 """The same for a server that goes on saying so while nothing changes."""
 
@@ -124,6 +127,20 @@ class Fleet:
         if known is None or observation.catalog_sha256 not in (None, known):
             self.refresh(server_id)
 
+    async def relist(self, server_id: int, tool: str | None) -> tuple[Mirror, ...]:
+        """List the server anew, since it says that a call of `tool` did not come as its schema wants; the arguments
+        that go into headers now. Waits for the listing some seconds at most.
+        """
+        if (member := self._members.get(server_id)) is None:
+            return ()
+        member.relisted.clear()
+        member.wanted.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RELIST_SECONDS):
+                await member.relisted.wait()
+        shown = member.shelf.original.get(Listed.TOOLS, ())
+        return next((entry.mirrors for entry in shown if entry.original == tool), ())
+
     def refresh(self, server_id: int) -> None:
         """List the server in the background; at most one listing runs, and a wish during it is not lost."""
         if (member := self._members.get(server_id)) is not None:
@@ -190,6 +207,7 @@ class Fleet:
             log.warning("server %s could not be listed: %s", member.server.slug, error.message)
         finally:
             member.settled.set()
+            member.relisted.set()
         now = member.shelf.catalog
         return now is not None and (before is None or before.sha256 != now.sha256)
 
@@ -239,6 +257,7 @@ class _Member:
         self.shelf: Shelf = shelf(server, stored)
         self.fresh = False
         self.settled = asyncio.Event()
+        self.relisted = asyncio.Event()
         self.wanted = asyncio.Event()
         self.wanted.set()
 
