@@ -45,6 +45,7 @@ from gateway.http.readiness import (
 from gateway.keyfile import load_or_make
 from gateway.metrics import CallMetrics, ConnectionMetrics, Exposition, FleetMetrics, LoopLag
 from gateway.pipeline import Pipeline
+from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
 from gateway.redact import Unredacted
 from gateway.routing import Server
@@ -54,7 +55,7 @@ from gateway.states import States
 from gateway.subscriptions import Subscriptions
 from gateway.upstream.http import client_session
 from gateway.upstream.server import Upstream
-from gateway.upstream.values import Terms
+from gateway.upstream.values import Audience, Forward, Terms
 from gateway.voices import Voices
 from health.board import Board
 from health.metrics import HealthMetrics
@@ -178,12 +179,16 @@ class _Builder:
         http = client_session()
         self._stack.push_async_callback(http.close)
 
-        def build(server: Server, known: Era | None) -> Upstream:
+        def build(server: Server, known: Era | None, audience: Audience) -> Upstream:
             terms = Terms.of(server.slug, server.spec, control.configuration)
             events = self._gauges.connections.server(server.slug)
-            return Upstream(terms, http, known_era=known, events=events, audience=voices.of(server))
 
-        fleet = Fleet(build, CatalogMemory(self._db), self._tasks, control, self._clock)
+            async def relist(call: Forward) -> tuple[Mirror, ...]:
+                return await fleet.relist(server.id, call.target)
+
+            return Upstream(terms, http, known_era=known, events=events, audience=audience, relist=relist)
+
+        fleet = Fleet(build, CatalogMemory(self._db), self._tasks, control, self._clock, voices.of)
         self._stack.push_async_callback(fleet.close, 0.0)
         return fleet
 
