@@ -41,6 +41,7 @@ from gateway.http.readiness import (
     Readiness,
     configuration_check,
     draining_check,
+    names_check,
     records_check,
 )
 from gateway.keyfile import load_or_make
@@ -128,7 +129,7 @@ class _Builder:
         keys = load_or_make(sealing_keys, clock.entropy(KEY_BYTES))
         exchanges = Tasks("exchanges")
         sessions, subscriptions = self._sessions(keys, exchanges), Subscriptions()
-        control.heralds = ((Era.LEGACY, sessions.changed), (Era.MODERN, subscriptions.changed))
+        control.heralds = {Era.LEGACY: sessions, Era.MODERN: subscriptions}
         fleet = await self._fleet(control, Voices(control, sessions, subscriptions))
         # Legacy exchanges, which may outlive their requests, end before the servers that they talk to.
         self._stack.push_async_callback(exchanges.close)
@@ -314,6 +315,7 @@ def _readiness(
         {
             "database": DatabaseCheck(lambda: migrate.require_current(db)),
             "configuration": configuration_check(lambda: control.problem),
+            "names": names_check(lambda: control.live.table),
             "records": records_check(writer),
             "draining": draining_check(lambda: pipeline.draining),
         },

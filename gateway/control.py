@@ -12,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -23,6 +25,7 @@ from gateway.access import KeyRing, frontier
 from gateway.catalog import Catalog
 from gateway.config import ConfigErrors, Configuration
 from gateway.fleet import Fleet
+from gateway.groups import selections
 from gateway.live import Live
 from gateway.metrics import CallMetrics, ConnectionMetrics, FleetMetrics
 from gateway.protocol.versions import Era
@@ -45,8 +48,15 @@ log = logging.getLogger(__name__)
 
 LOCAL_USER = "local"
 
-Herald = tuple[Era, Callable[[Mapping[str, tuple[str, ...]]], None]]
-"""Clients of an era, and who tells them: endpoint → methods of the notifications."""
+
+class Herald(Protocol):
+    """Who tells the clients of one era what becomes of the endpoints that they use."""
+
+    def changed(self, changes: Mapping[str, tuple[str, ...]]) -> None:
+        """Lists have changed: endpoint → methods of the notifications that say so."""
+
+    def vanished(self, endpoints: Collection[str]) -> None:
+        """These endpoints are served no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,7 @@ class Control:
         self._seen: tuple[int, ...] = ()
         self._keys = KeyRing({})
         self._configuration: Configuration
-        self.heralds: tuple[Herald, ...] = ()
+        self.heralds: Mapping[Era, Herald] = {}
         """Who tells clients that lists have changed."""
         self.problem: str | None = None
         self.live = Live(table(()), {}, self._keys, frontier("127.0.0.1", (), ()))
@@ -159,8 +169,11 @@ class Control:
             frontier(listen.host, listen.hosts, listen.origins),
             self._configuration.limits.depth,
         )
-        for era, herald in self.heralds:
-            herald(changes(before, self.live.table, era))
+        self._gauges.fleet.hidden(Counter(endpoint.kind for endpoint, _ in self.live.table.hidden()))
+        gone = before.endpoints.keys() - self.live.table.endpoints.keys()
+        for era, herald in self.heralds.items():
+            herald.changed(changes(before, self.live.table, era))
+            herald.vanished(gone)
 
     def catalog_changed(self, server: Server, catalog: Catalog) -> None:
         """A server was listed: describe it in the metrics."""
@@ -182,8 +195,10 @@ class Control:
         await registry.apply(self._db, partial(plan, configuration))
         await self._load(configuration, keys)
 
-    async def _load(self, configuration: Configuration, keys: KeyRing) -> None:
-        """The registry's servers become the fleet; nothing changes unless all of it could be read."""
+    async def _load(self, configuration: Configuration, keys: KeyRing, *, anew: bool = True) -> None:
+        """The registry's servers become the fleet; nothing changes unless all of it could be read. `anew`: since the
+        configuration was loaded, and not since somebody else changed the registry.
+        """
         generation = await registry.generation(self._db)
         await self._fleet.restore()
         found = served(configuration, await registry.load(self._db))
@@ -191,7 +206,7 @@ class Control:
         self._from.secrets.know(word for server in found.servers for word in secret_words(server.spec))
         for problem in found.problems:
             log.error("%s", problem)
-        self._fleet.set(found.servers, retire_after=configuration.lifecycle.grace)
+        self._fleet.set(found.servers, selections(configuration), configuration.lifecycle.grace, anew=anew)
         plans = [self._plan(server) for server in found.servers]
         try:
             await self._monitor.watch(plans)
@@ -203,7 +218,7 @@ class Control:
         try:
             if await registry.generation(self._db) != self._generation:
                 async with self._changing:
-                    await self._load(self._configuration, self._keys)
+                    await self._load(self._configuration, self._keys, anew=False)
         except StorageError as error:
             log.debug("the registry could not be asked: %s", error)
 

@@ -22,7 +22,7 @@ from gateway.protocol.jsonrpc import Message
 from gateway.protocol.listed import Listed
 from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
-from gateway.routing import RoutingTable, Server, Shelf, shelf, table
+from gateway.routing import ALL, RoutingTable, Selection, Server, Shelf, shelf, table
 from gateway.upstream.server import Upstream
 from gateway.upstream.switchboard import LISTS_CHANGED
 from gateway.upstream.values import NOBODY, Audience, Discovery, ScopeKey
@@ -81,6 +81,7 @@ class Fleet:
         self._audience_of = audience_of
         self._members: dict[int, _Member] = {}
         self._stored: dict[int, Catalog] = {}
+        self._selections: tuple[Selection, ...] = (ALL,)
         self.table: RoutingTable = table(())
         self.upstreams: Mapping[int, Upstream] = {}
 
@@ -88,16 +89,20 @@ class Fleet:
         """Learn the catalogs that were stored before this process began."""
         self._stored = dict(await self._store.load())
 
-    def set(self, servers: Sequence[Server], retire_after: float) -> None:
-        """Make `servers`, in this order, the fleet. Upstreams that are not among them, or changed, take no new calls
-        and get `retire_after` seconds for those in flight.
+    def set(
+        self, servers: Sequence[Server], selections: Sequence[Selection], retire_after: float, *, anew: bool = True
+    ) -> None:
+        """Make `servers`, in this order, the fleet, and `selections` the endpoints before several of them. Upstreams
+        that are not among them, or changed, take no new calls and get `retire_after` seconds for those in flight.
+        Unless this is `anew`, names that several servers offer stay where they are.
         """
         before = self._members
+        self._selections = tuple(selections)
         self._members = {server.id: self._member(server, before.get(server.id)) for server in servers}
         for old in before.values():
             if self._members.get(old.server.id) is not old:
                 self._retire(old, retire_after)
-        self._rebuild()
+        self._rebuild(anew=anew)
 
     async def settle(self, endpoint: str, seconds: float) -> None:
         """Wait until each server of `endpoint` was listed or failed once, at most `seconds`."""
@@ -240,8 +245,13 @@ class Fleet:
         if member.server.id not in self._members:
             self._watcher.server_removed(member.server)
 
-    def _rebuild(self) -> None:
-        self.table = table([member.shelf for member in self._members.values()])
+    def _rebuild(self, *, anew: bool = False) -> None:
+        """Before every server has been listed or has failed, the order of the file alone decides who has a name: it
+        must not depend on which of them answers first.
+        """
+        members = self._members.values()
+        keeps = not anew and all(member.settled.is_set() for member in members)
+        self.table = table([member.shelf for member in members], self._selections, self.table if keeps else None)
         self.upstreams = {server_id: member.upstream for server_id, member in self._members.items()}
         self._watcher.table_changed()
 

@@ -7,7 +7,7 @@ Which question: which keys exist, of which type, within which bounds? Pure. The 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -22,6 +22,9 @@ PATTERNS: Mapping[str, str] = {
     HEX_PATTERN: "64 hexadecimal digits in lower case",
 }
 """What a pattern means, in words."""
+
+GroupName = Annotated[str, Field(pattern=SLUG_PATTERN)]
+Names = Literal["prefixed", "original"]
 
 READ_ONLY: JsonDict = {"readOnly": True}
 """Marks a field that no file sets."""
@@ -47,6 +50,16 @@ class Listen(Section):
     unauthenticated: bool = Field(
         False,
         description="say `true` to listen beyond loopback without authentication: anyone who reaches the port may call",
+    )
+
+
+class Aggregate(Section):
+    """`aggregate:`, the endpoint `/mcp` in front of all servers"""
+
+    names: Names = Field(
+        "prefixed",
+        description="`prefixed`: names and URIs begin with their server's slug; `original`: they are the servers' own, "
+        "and one that several servers offer is that of the server earlier in the file",
     )
 
 
@@ -175,12 +188,24 @@ class ServerSpec(Section):
     )
 
 
+class Group(Section):
+    """One entry of `groups:`, the endpoint `/groups/NAME/mcp`; the mapping's key is the name"""
+
+    servers: tuple[str, ...] = Field(min_length=1, description="names of the servers that stand behind it")
+    names: Names = Field("prefixed", description="as in the section `aggregate`")
+    description: str | None = Field(
+        None, max_length=1_000, description="what the group is for; clients read it before the servers' instructions"
+    )
+
+
 class Config(Section):
     """config.yaml"""
 
     listen: Listen = Listen()
     database: DatabaseSettings = DatabaseSettings()
     servers: dict[str, ServerSpec] = Field({}, description="the servers, by name")
+    aggregate: Aggregate = Aggregate()
+    groups: dict[GroupName, Group] = Field({}, description="endpoints in front of some of the servers, by name")
     auth: Auth = Auth()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()

@@ -6,7 +6,7 @@ problem as far as sense allows, and `ConfigErrors` is raised once, at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -20,15 +20,17 @@ from gateway.config.document import read
 from gateway.config.exposure import exposed
 from gateway.config.interpolation import ReadFile, Variables
 from gateway.config.keys import Path, fields_of, is_section, shown
-from gateway.config.nodes import Object, node_of
+from gateway.config.nodes import Node, Object, is_null, node_of
 from gateway.config.overrides import KeyPath, overlaid, strangers
 from gateway.config.problems import ConfigErrors, Place, Problem
 from gateway.config.server_rules import findings, unserved
-from gateway.naming import slug_of
-from gateway.settings import Config, ServerSpec
+from gateway.naming import SLUG, slug_of
+from gateway.settings import PATTERNS, SLUG_PATTERN, Config, Group, ServerSpec
 from storage.registration import Registration
 
 M = TypeVar("M", bound=BaseModel)
+
+GROUPS = "groups"
 
 NOT_IN_SPEC = frozenset({"slug", "description", "enabled", "maintenance"})
 """Keys of a server that a registration has a field for."""
@@ -116,9 +118,10 @@ class _Reading:
 
     def configuration(self, warnings: Iterator[Problem]) -> Configuration:
         listed = self._clients.servers(self._top)
-        common = Config(**self._sections())
+        common = Config(**self._sections(), groups=self._groups())
         servers = {one.path: self._named(one, common) for one in listed}
         self._check(common, {one.path: (one.name, _slug(one, servers[one.path])) for one in listed})
+        self._check_groups(common.groups, [one.name for one in listed])
         if self._binder.problems:
             raise ConfigErrors(self._binder.problems)
         specs = {one.name: spec for one in listed if (spec := servers[one.path]) is not None}
@@ -141,6 +144,34 @@ class _Reading:
             elif name not in {*fields_of(Config), FOREIGN, INPUTS}:
                 self._binder.unknown(entry.key, [*fields_of(Config), FOREIGN], ())
         return found
+
+    def _groups(self) -> dict[str, Group]:
+        """The groups that are sound."""
+        found: dict[str, Group] = {}
+        for entry in self._binder.entries(self._entry(GROUPS), (GROUPS,)):
+            path: Path = (GROUPS, entry.key.text)
+            node = Object(entry.key.place, ()) if is_null(entry.value) else entry.value
+            if (group := self._binder.model(node, Group, path)) is None:
+                continue
+            if SLUG.fullmatch(entry.key.text):
+                found[entry.key.text] = group
+            else:
+                words = f"{shown(path)} has a name that fits into no path; it must be {PATTERNS[SLUG_PATTERN]}"
+                self._binder.complain(path, words, entry.key.place)
+        return found
+
+    def _entry(self, key: str) -> Node:
+        """What stands under a key of the file."""
+        found = (entry.value for entry in self._top.entries if entry.key.text == key)
+        return next(found, Object(self._top.place, ()))
+
+    def _check_groups(self, groups: Mapping[str, Group], servers: Sequence[str]) -> None:
+        """A server that could not be read may well be what a group means."""
+        flawed = self._binder.flawed
+        if not {(OURS,), (FOREIGN,)} & flawed:
+            unread = {str(path[1]) for path in flawed if path[0] in (OURS, FOREIGN)}
+            for where, message in rules.groups(groups, servers, unread):
+                self._binder.complain(where, message)
 
     def _named(self, one: Listed, common: Config) -> ServerSpec | None:
         found = self._binder.model(one.node, ServerSpec, one.path)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.routing import RoutingTable
 from storage.errors import StorageError
 
 FRESH_SECONDS = 1.0
@@ -19,6 +20,10 @@ FRESH_SECONDS = 1.0
 
 PATIENCE_SECONDS = 0.8
 """How long the database may take: orchestrators give `/readyz` a second unless told otherwise."""
+
+
+SHOWN_NAMES = 20
+"""Hidden names that are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,19 @@ def configuration_check(problem: Callable[[], str | None]) -> Check:
         if (found := problem()) is None:
             return Reason("configuration", True, "loaded")
         return Reason("configuration", False, f"the last reload was refused, the one before serves: {found}", True)
+
+    return check
+
+
+def names_check(table: Callable[[], RoutingTable]) -> Check:
+    """Warns while something of a server is not seen since another server has its name."""
+
+    async def check() -> Reason:
+        if not (hidden := list(table().hidden())):
+            return Reason("names", True, "nothing is hidden by an equal name")
+        told = "; ".join(f"{one} ({endpoint.path})" for endpoint, one in hidden[:SHOWN_NAMES])
+        more = f"; and {len(hidden) - SHOWN_NAMES} more" if len(hidden) > SHOWN_NAMES else ""
+        return Reason("names", False, f"{len(hidden)} hidden by equal names: {told}{more}", True)
 
     return check
 
