@@ -18,6 +18,7 @@ from gateway.upstream.legacy import LegacyLine
 from gateway.upstream.line import Begun
 from gateway.upstream.listener import Ending, Listener
 from gateway.upstream.loose import Loose
+from gateway.upstream.news import advertised, changed, updated
 from gateway.upstream.scopes import HOUSE
 from gateway.upstream.surroundings import Surroundings
 from gateway.upstream.values import ScopeKey
@@ -37,6 +38,7 @@ class Attendance:
         self._around = around
         self._keys: set[ScopeKey] = set()
         self._running: dict[ScopeKey, asyncio.Task[bool]] = {}
+        self._heard: set[ScopeKey] = set()
 
     @property
     def keys(self) -> frozenset[ScopeKey]:
@@ -54,16 +56,19 @@ class Attendance:
         """The scope has this line from now on."""
         if key in self._keys:
             self._stop(key)
-            task = self._around.tasks.spawn(self.listen(key, line), f"listen for {key}")
+            task = self._around.tasks.spawn(
+                self.listen(key, line, partial(self._begun, key, line)), f"listen for {key}"
+            )
             self._running[key] = task
             task.add_done_callback(lambda _: self._running.pop(key) if self._running.get(key) is task else None)
 
     def end(self, key: ScopeKey) -> None:
         """Nobody listens any more."""
         self._keys.discard(key)
+        self._heard.discard(key)
         self._stop(key)
 
-    async def listen(self, key: ScopeKey, line: LegacyLine, begun: Begun = lambda _: None) -> bool:
+    async def listen(self, key: ScopeKey, line: LegacyLine, begun: Begun) -> bool:
         """Listen on `line` until it is over; False, at once, when the server opens no streams."""
         tasks = self._around.tasks
         loose = Loose(key, lambda body: line.channel.send(body, line.loose), self._around)
@@ -77,6 +82,13 @@ class Attendance:
             listening.cancel()
             ending.cancel()
             loose.end()
+
+    def _begun(self, key: ScopeKey, line: LegacyLine, missed: bool) -> None:
+        """What may have changed since this client was last heard for counts as changed."""
+        if missed and key in self._heard:
+            for message in (*changed(advertised(line.greeting.capabilities)), *updated(line.subscribed)):
+                self._around.audience.heard(key, message)
+        self._heard.add(key)
 
     @asynccontextmanager
     async def _stream(self, kind: str, line: LegacyLine, last_event_id: str) -> AsyncIterator[EventStream]:

@@ -6,10 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
+from aiohttp import web
+from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
 from gateway.protocol import jsonrpc
@@ -20,11 +23,11 @@ from gateway.upstream.loose import MOST_OPEN
 from gateway.upstream.server import Upstream
 from gateway.upstream.values import Scope
 from tests.support.audience import Heard
-from tests.support.mcp_http import McpServer
+from tests.support.mcp_http import Asked, McpServer
 from tests.support.mcp_pipe import PipeServer
 from tests.support.pipes import ScriptedProgram
 from tests.support.streams import Stream, Streams
-from tests.support.upstreams import Counted, answer, call, terms
+from tests.support.upstreams import Counted, answer, call, messages, terms
 from tests.support.waiting import until
 
 ALICE, BOB = Scope("a1", 1), Scope("b2", 2)
@@ -183,6 +186,23 @@ class TestStreams:
         assert (await house.streams.opened(1)).headers["Last-Event-ID"] == "e1"
         assert loop.time() - closed >= 0.3
 
+    async def test_after_a_break_all_that_the_client_waits_for_counts_as_changed(
+        self, house: House, heard: Heard
+    ) -> None:
+        house.server.capabilities = {"tools": {"listChanged": True}, "resources": {"subscribe": True}}
+
+        async def agree(asked: Asked) -> web.Response:
+            return asked.result({})
+
+        house.server.answers["resources/subscribe"] = agree
+        first = await house.attended(ALICE)
+        uri = {"uri": Raw(b'"file:///a"')}
+        await messages(house.upstream, replace(call("", scope=ALICE), method="resources/subscribe", params=uri))
+        assert heard.all == []
+        first.cut()
+        await heard.until(lambda: len(heard.all) == 2)
+        assert heard.of("session:a1") == [("tools/list_changed", None), ("resources/updated", {"uri": "file:///a"})]
+
     async def test_an_event_that_the_server_forgot_costs_no_stream(self, house: House) -> None:
         first = await house.attended(ALICE)
         await first.prime(id="e1", retry=10)
@@ -193,8 +213,6 @@ class TestStreams:
         assert "Last-Event-ID" not in (await house.streams.opened(1)).headers
 
     async def test_a_page_instead_of_a_stream_is_no_stream(self, house: House) -> None:
-        from aiohttp import web
-
         async def page(request: web.Request) -> web.Response:
             house.streams.asked += 1
             return web.Response(text="<html>hello</html>", content_type="text/html")
