@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import Protocol
 
@@ -28,6 +28,30 @@ class Streaming(Protocol):
     """A channel on which a server can be listened to."""
 
     def listen(self, headers: Mapping[str, str], last_event_id: str) -> AbstractAsyncContextManager[EventStream]: ...
+
+
+FIRST_WORD = 1.0
+"""Seconds that a call waits for the stream of its new session."""
+
+
+class _Beginning:
+    """Whether a stream is open yet, or will never be; `heard` is told of each opening."""
+
+    def __init__(self, heard: Begun) -> None:
+        self._heard = heard
+        self._settled = asyncio.Event()
+
+    def begun(self, missed: bool) -> None:
+        self._heard(missed)
+        self._settled.set()
+
+    def over(self) -> None:
+        self._settled.set()
+
+    async def settled(self, within: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._settled.wait()
 
 
 class Attendance:
@@ -50,17 +74,14 @@ class Attendance:
         if key not in self._keys:
             self._keys.add(key)
             if line is not None:
-                self.opened(key, line)
+                self._start(key, line)
 
-    def opened(self, key: ScopeKey, line: LegacyLine) -> None:
-        """The scope has this line from now on."""
+    async def opened(self, key: ScopeKey, line: LegacyLine) -> None:
+        """The scope has this line from now on. Some servers ask on the stream as soon as they are called, and drop
+        what they cannot say: so the first call waits, a little, for the stream.
+        """
         if key in self._keys:
-            self._stop(key)
-            task = self._around.tasks.spawn(
-                self.listen(key, line, partial(self._begun, key, line)), f"listen for {key}"
-            )
-            self._running[key] = task
-            task.add_done_callback(lambda _: self._running.pop(key) if self._running.get(key) is task else None)
+            await self._start(key, line).settled(FIRST_WORD)
 
     def end(self, key: ScopeKey) -> None:
         """Nobody listens any more."""
@@ -82,6 +103,15 @@ class Attendance:
             listening.cancel()
             ending.cancel()
             loose.end()
+
+    def _start(self, key: ScopeKey, line: LegacyLine) -> _Beginning:
+        self._stop(key)
+        beginning = _Beginning(partial(self._begun, key, line))
+        task = self._around.tasks.spawn(self.listen(key, line, beginning.begun), f"listen for {key}")
+        self._running[key] = task
+        task.add_done_callback(lambda _: self._running.pop(key) if self._running.get(key) is task else None)
+        task.add_done_callback(lambda _: beginning.over())
+        return beginning
 
     def _begun(self, key: ScopeKey, line: LegacyLine, missed: bool) -> None:
         """What may have changed since this client was last heard for counts as changed."""

@@ -102,6 +102,14 @@ class TestStreams:
         session = await house.calls(ALICE)
         assert (await house.streams.opened()).session == session
 
+    async def test_the_first_call_of_a_session_comes_when_the_server_can_speak(self, house: House) -> None:
+        async def look(asked: Asked) -> web.StreamResponse:
+            return asked.result({"streams": len(house.streams.all)})
+
+        house.server.tools["look"] = look
+        house.upstream.attend(ALICE.session or "")
+        assert await answer(house.upstream, call("look", scope=ALICE)) == {"streams": 1}
+
     async def test_attending_twice_opens_one_stream(self, house: House) -> None:
         await house.attended(ALICE)
         house.upstream.attend("a1")
