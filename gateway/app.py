@@ -28,8 +28,10 @@ from gateway.catalog_memory import CatalogMemory
 from gateway.clock import Clock
 from gateway.config import Configuration
 from gateway.control import Control, Gauges, Surroundings
+from gateway.dispatch import Dispatch
 from gateway.evidence import Evidence, recent_calls
 from gateway.fleet import Fleet
+from gateway.http.chat import ChatDoor
 from gateway.http.door import Doors
 from gateway.http.operations import Operations
 from gateway.http.readiness import (
@@ -47,9 +49,12 @@ from gateway.redact import Unredacted
 from gateway.routing import Server
 from gateway.sealing import KEY_BYTES, Sealer
 from gateway.sessions import Sessions
+from gateway.states import States
+from gateway.subscriptions import Subscriptions
 from gateway.upstream.http import client_session
 from gateway.upstream.server import Upstream
 from gateway.upstream.values import Terms
+from gateway.voices import Voices
 from health.board import Board
 from health.metrics import HealthMetrics
 from health.monitor import Monitor, Traffic
@@ -117,18 +122,25 @@ class _Builder:
         self._stack.push_async_callback(self._tasks.close)
         writer = await self._writer()
         board, scheduler, control = self._control()
-        fleet = await self._fleet(control)
+        keys = load_or_make(sealing_keys, clock.entropy(KEY_BYTES))
+        exchanges = Tasks("exchanges")
+        sessions, subscriptions = self._sessions(keys, exchanges), Subscriptions()
+        control.heralds = ((Era.LEGACY, sessions.changed), (Era.MODERN, subscriptions.changed))
+        fleet = await self._fleet(control, Voices(control, sessions, subscriptions))
+        # Legacy exchanges, which may outlive their requests, end before the servers that they talk to.
+        self._stack.push_async_callback(exchanges.close)
         scheduler.start()
         self._stack.push_async_callback(scheduler.close)
         await control.start(fleet, configuration)
 
-        evidence = Evidence(board, scheduler, self._gauges.calls, clock)
-        calls = Calls(writer, evidence, evidence, clock)
-        sessions = self._sessions(load_or_make(sealing_keys, clock.entropy(KEY_BYTES)))
+        evidence = Evidence(board, scheduler, self._gauges.calls, clock, fleet.refresh)
+        states = States(Sealer(keys, "state"), clock.now, clock.entropy)
+        calls = Calls(writer, evidence, evidence, clock, states)
         sessions.restore(await client_sessions.ended(self._db))
-        pipeline = Pipeline(control, sessions, calls, self._gauges.calls)
+        dispatch = Dispatch(control, sessions, subscriptions, calls, self._tasks)
+        pipeline = Pipeline(control, sessions, dispatch, self._gauges.calls)
         runner = await self._serve(pipeline, control, board, writer)
-        self._stack.push_async_callback(_drain, pipeline, sessions, calls, runner, control)
+        self._stack.push_async_callback(_drain, pipeline, sessions, subscriptions, calls, runner, control)
         self._background(control, sessions, fleet)
         return Gateway(_urls(runner), control, board, self._db, writer)
 
@@ -161,24 +173,24 @@ class _Builder:
         monitor.listen(control.observed)
         return board, scheduler, control
 
-    async def _fleet(self, control: Control) -> Fleet:
+    async def _fleet(self, control: Control, voices: Voices) -> Fleet:
         http = client_session()
         self._stack.push_async_callback(http.close)
 
         def build(server: Server, known: Era | None) -> Upstream:
             terms = Terms.of(server.slug, server.spec, control.configuration)
             events = self._gauges.connections.server(server.slug)
-            return Upstream(terms, http, known_era=known, events=events)
+            return Upstream(terms, http, known_era=known, events=events, audience=voices.of(server))
 
         fleet = Fleet(build, CatalogMemory(self._db), self._tasks, control, self._clock)
         self._stack.push_async_callback(fleet.close, 0.0)
         return fleet
 
-    def _sessions(self, keys: tuple[bytes, ...]) -> Sessions:
+    def _sessions(self, keys: tuple[bytes, ...], exchanges: Tasks) -> Sessions:
         metrics = self._gauges.connections
         sessions = Sessions(
             Sealer(keys, "session"),
-            self._exchanges(),
+            exchanges,
             now=self._clock.now,
             entropy=self._clock.entropy,
             on_dropped=lambda frames: metrics.frames_dropped("no_reader", frames),
@@ -187,12 +199,6 @@ class _Builder:
         )
         metrics.client_sessions(lambda: len(sessions))
         return sessions
-
-    def _exchanges(self) -> Tasks:
-        """Legacy exchanges, which may outlive their requests, end before the servers that they talk to."""
-        tasks = Tasks("exchanges")
-        self._stack.push_async_callback(tasks.close)
-        return tasks
 
     async def _serve(self, pipeline: Pipeline, control: Control, board: Board, writer: Writer) -> web.AppRunner:
         configuration = self._configuration
@@ -208,7 +214,7 @@ class _Builder:
             _readiness(self._db, pipeline, control, writer), board.census, Exposition(self._registry)
         )
         main, apart = web.Application(client_max_size=0), web.Application()
-        main.add_routes([*doors.routes(), *operations.routes()])
+        main.add_routes([*doors.routes(), *self._chat(pipeline, control).routes(), *operations.routes()])
         metrics_app = apart if configuration.metrics.listen is not None else main
         if metrics_app is apart or is_loopback(configuration.listen.host):
             metrics_app.add_routes(operations.metrics_routes())
@@ -217,6 +223,16 @@ class _Builder:
             host, _, port = configuration.metrics.listen.rpartition(":")
             await self._runner(apart, host.strip("[]"), int(port))
         return runner
+
+    def _chat(self, pipeline: Pipeline, control: Control) -> ChatDoor:
+        return ChatDoor(
+            pipeline,
+            self._tasks,
+            self._gauges.calls,
+            self._gauges.connections,
+            limits=self._configuration.limits,
+            frontier=lambda: control.live.frontier,
+        )
 
     async def _runner(self, app: web.Application, host: str, port: int) -> web.AppRunner:
         runner = web.AppRunner(
@@ -259,12 +275,20 @@ async def _sweep(sessions: Sessions, fleet: Fleet, idle: float) -> None:
         await fleet.sweep(time.monotonic())
 
 
-async def _drain(pipeline: Pipeline, sessions: Sessions, calls: Calls, runner: web.AppRunner, control: Control) -> None:
+async def _drain(
+    pipeline: Pipeline,
+    sessions: Sessions,
+    subscriptions: Subscriptions,
+    calls: Calls,
+    runner: web.AppRunner,
+    control: Control,
+) -> None:
     """Take no more requests, and let those under way end."""
     pipeline.drain()
     for site in tuple(runner.sites):
         await site.stop()
     sessions.end_streams()
+    subscriptions.end()
     if calls:
         log.info("waiting for %d calls in flight", len(calls))
     await calls.drain(control.configuration.lifecycle.grace)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import Raw
+
 from gateway.errors import GatewayError, Kind
 from gateway.protocol import jsonrpc
-from gateway.protocol.jsonrpc import PARSE_ERROR, Malformed
+from gateway.protocol.jsonrpc import PARSE_ERROR, Malformed, Message
 from gateway.protocol.texts import NotAnArray, elements
-from gateway.sink import Answer, Sink
+from gateway.sink import Answer, Sink, Tell
 
 VERSION = "2025-03-26"
 MOST_MESSAGES = 100
@@ -49,6 +51,12 @@ class Part:
 
     async def send(self, frame: bytes) -> None:
         await self._whole.send(frame)
+
+    async def ask(self, method: str, params: Raw | None, tell: Tell) -> Message:
+        return await self._whole.ask(method, params, tell)
+
+    def pause(self, retry: int) -> None:
+        """The others of the batch go on."""
 
     async def finish(self, answer: Answer) -> None:
         self.answer = answer

@@ -13,20 +13,28 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway import endings
+from msgspec import Raw
+
+from gateway import endings, uris
 from gateway.clock import Clock
 from gateway.endings import Ending
 from gateway.errors import GatewayError, Kind
-from gateway.frames import frame_for
+from gateway.frames import LIST_CHANGED, frame_for
+from gateway.interaction import Interaction
 from gateway.protocol.jsonrpc import Message, MessageKind
-from gateway.protocol.params import claim_of, client_names, trace_id_of
+from gateway.protocol.params import claim_of, client_names, recorded, renamed, trace_id_of
 from gateway.protocol.versions import Era
 from gateway.request import Request
+from gateway.rounds import Rounds
 from gateway.routing import Route, Server
 from gateway.sink import Sink
-from gateway.upstream.values import Forward, Relay
+from gateway.states import States
+from gateway.upstream.values import Forward, Relay, Scope
 from storage.errors import RecordsFull
 from storage.records import Finished, Recorder, Started, call_uid
+
+LASTING = frozenset({"tasks/result"})
+"""Requests whose answers take as long as they take."""
 
 
 class Forwarder(Protocol):
@@ -36,6 +44,16 @@ class Forwarder(Protocol):
     def era(self) -> Era | None: ...
 
     def forward(self, call: Forward) -> AbstractAsyncContextManager[Relay]: ...
+
+    async def notify(self, scope: Scope, method: str, params: Raw | None) -> None: ...
+
+    async def set_level(self, scope: Scope, level: Raw) -> None: ...
+
+    async def follow(self, uris: frozenset[str]) -> frozenset[str]: ...
+
+    def attend(self, sid: str) -> None: ...
+
+    def unattend(self, sid: str) -> None: ...
 
 
 class Gatekeeper(Protocol):
@@ -67,6 +85,9 @@ class Witness(Protocol):
 
     def call_finished(self, facts: CallFacts) -> None: ...
 
+    def catalog_changed(self, server: Server) -> None:
+        """The server said so in the middle of a call."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Silence:
@@ -80,11 +101,14 @@ class _Silence:
 class Calls:
     """Runs calls, and knows which are running."""
 
-    def __init__(self, recorder: Recorder, gatekeeper: Gatekeeper, witness: Witness, clock: Clock) -> None:
+    def __init__(
+        self, recorder: Recorder, gatekeeper: Gatekeeper, witness: Witness, clock: Clock, states: States
+    ) -> None:
         self._recorder = recorder
         self._gatekeeper = gatekeeper
         self._witness = witness
         self._clock = clock
+        self._rounds = Rounds(states)
         self._running: set[asyncio.Task[object]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -96,7 +120,7 @@ class Calls:
         """Forward `request` along `route` and answer its client. Raises RECORDS_FULL before anything was sent, and
         `CancelledError` when the client has gone.
         """
-        call = _Call(request, route, upstream, self._clock)
+        call = _Call(request, route, upstream, self._clock, self._rounds)
         self._open(call)
         ending: Ending | None = None
         task = self._enter()
@@ -129,19 +153,29 @@ class Calls:
         if (refusal := self._gatekeeper.refusal(call.route.server)) is not None:
             return endings.of_failure(call.request, refusal)
         try:
-            async with call.upstream.forward(call.forward()) as relay:
+            async with call.upstream.forward(call.forward(sink)) as relay:
                 call.relay = relay
                 async for message in relay:
                     if message.kind in (MessageKind.RESULT, MessageKind.ERROR):
-                        return endings.of_response(call.request, message, relay.era)
+                        return self._answered(call, message, relay)
                     await self._pass_on(call, message, relay, sink)
             raise GatewayError(Kind.SERVER_CLOSED, "the server ended without an answer", reason="stream_ended")
         except GatewayError as failure:
             return endings.of_failure(call.request, failure)
 
     async def _pass_on(self, call: _Call, message: Message, relay: Relay, sink: Sink) -> None:
-        if (frame := frame_for(call.request, message, relay.progress_token)) is not None:
+        if message.method in LIST_CHANGED:
+            self._witness.catalog_changed(call.route.server)
+        elif (frame := frame_for(call.request, message, relay.progress_token, call.route.naming)) is not None:
             await sink.send(frame)
+
+    def _answered(self, call: _Call, response: Message, relay: Relay) -> Ending:
+        body = response.body or Raw(b"null")
+        if response.kind is MessageKind.ERROR:
+            shown = uris.error_out(body, call.route.naming)
+            return endings.of_error(call.request, body, shown, relay.era, relay.status)
+        shown = uris.result_out(call.request.method, self._rounds.sealed(call.turn, body), call.route.naming)
+        return endings.of_result(call.request, body, shown, relay.era)
 
     def _open(self, call: _Call) -> None:
         try:
@@ -172,7 +206,7 @@ class Calls:
 class _Call:
     """One call under way: what its record needs to know at both ends."""
 
-    def __init__(self, request: Request, route: Route, upstream: Forwarder, clock: Clock) -> None:
+    def __init__(self, request: Request, route: Route, upstream: Forwarder, clock: Clock, rounds: Rounds) -> None:
         self.request = request
         self.route = route
         self.upstream = upstream
@@ -182,18 +216,27 @@ class _Call:
         started_us = clock.wall_us()
         self._started_us = started_us
         self._uid = call_uid(started_us, clock.entropy(10))
+        self.turn = rounds.open(self._uid, request, route)
+        self._members = uris.params_back(request.method, _renamed(self.turn.members, route), route.naming)
 
-    def forward(self) -> Forward:
+    def forward(self, sink: Sink) -> Forward:
         request, allowed = self.request, self.route.server.spec.forward_headers
         return Forward(
             method=request.method,
-            target=self.route.tool,
-            params=request.params.named(self.route.tool),
+            target=self.route.target or None,
+            params={key: raw for key, raw in self._members.items() if key != "_meta"},
             meta=request.params.meta,
             client=request.client,
             scope=request.scope,
             headers=_allowed(request.headers, allowed) if allowed else {},
+            mirrors=self.route.mirrors,
+            asks=None if request.sid is None else Interaction(sink, self.route.naming, self._tell),
+            lasting=request.method in LASTING,
+            on_pause=sink.pause,
         )
+
+    async def _tell(self, params: Raw) -> None:
+        await self.upstream.notify(self.request.scope, "notifications/progress", params)
 
     def started(self) -> Started:
         request, route = self.request, self.route
@@ -204,7 +247,7 @@ class _Call:
             server_id=route.server.id,
             slug=route.server.slug,
             method=request.method,
-            target=route.tool,
+            target=route.target or None,
             caller=request.caller,
             client_name=name,
             client_version=version,
@@ -212,16 +255,17 @@ class _Call:
             server_era=None if self.upstream.era is None else self.upstream.era.value,
             claim=claim_of(request.params.meta, request.headers),
             auto_session=request.sid,
-            operation_uid=self._uid,
+            operation_uid=self.turn.operation_uid,
+            round=self.turn.round,
             trace_id=trace_id_of(request.params.meta, request.headers),
-            request=request.params.recorded(route.tool),
+            request=recorded(self._members, request.params.meta),
         )
 
     def facts(self, ending: Ending) -> CallFacts:
         return CallFacts(
             server=self.route.server,
             method=self.request.method,
-            tool=self.route.tool,
+            tool=self.route.target if self.request.method == "tools/call" else "",
             client_era=self.request.era,
             server_era=self.relay.era or self.upstream.era,
             ending=ending,
@@ -244,6 +288,11 @@ class _Call:
             attempts=self.relay.attempts,
             response=None if ending.payload is None else bytes(ending.payload),
         )
+
+
+def _renamed(members: Mapping[str, Raw], route: Route) -> Mapping[str, Raw]:
+    """The params under the server's own name of what they name."""
+    return renamed(members, route.target) if "name" in members else members
 
 
 def _kind_of(stop: asyncio.CancelledError, request: Request) -> Kind:

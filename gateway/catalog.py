@@ -1,28 +1,40 @@
 """What one server offers at one moment, and how it looks to each era under each naming.
 
-Which question: which bytes does a client see for this server's tools? Pure. The rule: a catalog is an immutable
-value with its own copies of the bytes; a change of catalog is a new value with another hash.
+Which question: which bytes does a client see for this server's tools, prompts and resources? Pure. The rule: a
+catalog is an immutable value with its own copies of the bytes; a change of catalog is a new value with another hash.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from msgspec import Raw
 
+from gateway import uris
 from gateway.naming import exposed_name
 from gateway.protocol import jsonrpc, results
+from gateway.protocol.listed import Listed
+from gateway.protocol.mirrors import BadAnnotation, Mirror, mirrors_of
 from gateway.protocol.versions import Era
+from gateway.uris import Naming
+
+NAMED = frozenset({Listed.TOOLS, Listed.PROMPTS})
+"""Kinds whose entries have names, which models see; the others have URIs."""
+
+_MARK_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
-    """One tool as its server describes it; `definition` is the exact JSON text."""
+class Entry:
+    """One thing as its server describes it: the name, URI or URI template that tells it apart, and the exact JSON."""
 
     name: str
     definition: Raw
+
+
+Offers = Mapping[Listed, tuple[Entry, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,51 +46,84 @@ class Catalog:
     capabilities: Raw | None
     server_info: Raw | None
     instructions: str | None
-    tools: tuple[Tool, ...]
+    offers: Offers
     sha256: bytes
     fetched_us: int
 
+    @property
+    def tools(self) -> tuple[Entry, ...]:
+        return self.offers.get(Listed.TOOLS, ())
+
 
 @dataclass(frozen=True, slots=True)
-class ExposedTool:
-    """One tool as clients see it: the name that routes to it, and its definition for either era."""
+class ExposedEntry:
+    """One thing as clients see it: the name that routes to it, its definition for either era, and a digest of each.
+
+    `mirrors` are the arguments of a tool that clients repeat in headers.
+    """
 
     exposed: str
     original: str
-    modern: bytes
-    legacy: bytes
+    text: Mapping[Era, bytes]
+    mark: Mapping[Era, bytes] = field(repr=False)
+    mirrors: tuple[Mirror, ...] = ()
 
 
-def tools_of(definitions: Sequence[Raw]) -> tuple[Tool, ...]:
-    """The tools that have a usable name; of two with one name the first counts."""
-    tools: dict[str, Tool] = {}
+def entries_of(listed: Listed, definitions: Sequence[Raw]) -> tuple[Entry, ...]:
+    """The entries that have a usable name; of two with one name the first counts."""
+    entries: dict[str, Entry] = {}
     for definition in definitions:
-        name = jsonrpc.word(jsonrpc.members(definition).get("name", Raw(b"null")))
+        name = jsonrpc.word(jsonrpc.members(definition).get(listed.key, Raw(b"null")))
         if name:
-            tools.setdefault(name, Tool(name, jsonrpc.copy(definition)))
-    return tuple(tools.values())
+            entries.setdefault(name, Entry(name, jsonrpc.copy(definition)))
+    return tuple(entries.values())
 
 
-def digest(definitions: Sequence[Raw | bytes]) -> bytes:
-    """SHA-256 over the definitions in order; equal bytes, equal catalog."""
+def digest(offers: Mapping[Listed, Sequence[Raw | bytes]]) -> bytes:
+    """SHA-256 over the definitions in order, kind by kind; equal bytes, equal catalog."""
     hasher = hashlib.sha256()
-    for definition in definitions:
-        hasher.update(len(bytes(definition)).to_bytes(8, "big"))
-        hasher.update(definition)
+    for listed in Listed:
+        definitions = offers.get(listed, ())
+        hasher.update(f"{listed} {len(definitions)}\n".encode())
+        for definition in definitions:
+            hasher.update(len(bytes(definition)).to_bytes(8, "big"))
+            hasher.update(definition)
     return hasher.digest()
 
 
-def exposed(catalog: Catalog, slug: str | None) -> tuple[ExposedTool, ...]:
-    """The catalog's tools under exposed names (`slug__tool`), or under their own names when `slug` is None."""
-    return tuple(_expose(tool, slug) for tool in catalog.tools)
+def exposed(catalog: Catalog, slug: str | None) -> Mapping[Listed, tuple[ExposedEntry, ...]]:
+    """The catalog under exposed names (`slug__tool`, `slug+uri`), or under its own names when `slug` is None."""
+    naming = Naming(slug)
+    return {
+        listed: tuple(_expose(listed, entry, naming) for entry in entries) for listed, entries in catalog.offers.items()
+    }
 
 
-def _expose(tool: Tool, slug: str | None) -> ExposedTool:
-    name = tool.name if slug is None else exposed_name(slug, tool.name)
-    renamed = tool.definition if slug is None else Raw(results.renamed(tool.definition, name))
-    return ExposedTool(
+def _expose(listed: Listed, entry: Entry, naming: Naming) -> ExposedEntry:
+    if listed not in NAMED:
+        name = naming.out(entry.name)
+        shown = uris.entry_out(listed, entry.definition, naming)
+    else:
+        name = entry.name if naming.slug is None else exposed_name(naming.slug, entry.name)
+        shown = uris.entry_out(listed, entry.definition, naming)
+        shown = shown if naming.slug is None else Raw(results.renamed(shown, name))
+    text = {Era.MODERN: bytes(shown), Era.LEGACY: bytes(shown)}
+    if listed is Listed.TOOLS:
+        text = {Era.MODERN: bytes(results.tool_for_modern(shown)), Era.LEGACY: bytes(results.tool_for_legacy(shown))}
+    return ExposedEntry(
         exposed=name,
-        original=tool.name,
-        modern=bytes(results.tool_for_modern(renamed)),
-        legacy=bytes(results.tool_for_legacy(renamed)),
+        original=entry.name,
+        text=text,
+        mark={era: hashlib.sha256(bytes_).digest()[:_MARK_BYTES] for era, bytes_ in text.items()},
+        mirrors=_mirrors(entry.definition) if listed is Listed.TOOLS else (),
     )
+
+
+def _mirrors(definition: Raw) -> tuple[Mirror, ...]:
+    """A tool with annotations that break the specification never gets here from an HTTP server; from a program its
+    arguments travel in the body alone.
+    """
+    try:
+        return mirrors_of(definition)
+    except BadAnnotation:
+        return ()

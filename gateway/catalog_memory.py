@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from msgspec import Raw
 
-from gateway.catalog import Catalog, tools_of
+from gateway.catalog import Catalog, entries_of
+from gateway.protocol.listed import Listed
 from gateway.protocol.versions import Era
 from storage import catalogs
 from storage.catalogs import StoredCatalog
@@ -40,7 +41,7 @@ def _ours(stored: StoredCatalog) -> Catalog:
         capabilities=_raw(stored.capabilities),
         server_info=_raw(stored.server_info),
         instructions=stored.instructions,
-        tools=tools_of([Raw(tool) for tool in stored.tools]),
+        offers={listed: entries_of(listed, [Raw(one) for one in found]) for listed, found in _kinds(stored).items()},
         sha256=stored.sha256,
         fetched_us=stored.fetched_us,
     )
@@ -53,10 +54,26 @@ def _stored(catalog: Catalog) -> StoredCatalog:
         capabilities=_bytes(catalog.capabilities),
         server_info=_bytes(catalog.server_info),
         instructions=catalog.instructions,
-        tools=tuple(bytes(tool.definition) for tool in catalog.tools),
+        tools=_texts(catalog, Listed.TOOLS),
+        prompts=_texts(catalog, Listed.PROMPTS),
+        resources=_texts(catalog, Listed.RESOURCES),
+        templates=_texts(catalog, Listed.TEMPLATES),
         sha256=catalog.sha256,
         fetched_us=catalog.fetched_us,
     )
+
+
+def _kinds(stored: StoredCatalog) -> Mapping[Listed, tuple[bytes, ...]]:
+    return {
+        Listed.TOOLS: stored.tools,
+        Listed.PROMPTS: stored.prompts,
+        Listed.RESOURCES: stored.resources,
+        Listed.TEMPLATES: stored.templates,
+    }
+
+
+def _texts(catalog: Catalog, listed: Listed) -> tuple[bytes, ...]:
+    return tuple(bytes(entry.definition) for entry in catalog.offers.get(listed, ()))
 
 
 def _raw(text: bytes | None) -> Raw | None:

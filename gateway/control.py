@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,12 @@ from gateway.access import KeyRing, frontier
 from gateway.catalog import Catalog
 from gateway.config import ConfigErrors, Configuration
 from gateway.fleet import Fleet
+from gateway.live import Live
 from gateway.metrics import CallMetrics, ConnectionMetrics, FleetMetrics
-from gateway.pipeline import Live
+from gateway.protocol.versions import Era
 from gateway.redact import KnownSecrets
 from gateway.registry import plan, served
-from gateway.routing import Server, table
+from gateway.routing import Server, changes, table
 from gateway.secrets import secret_words
 from gateway.sessions import SessionFacts
 from health.monitor import Monitor
@@ -40,6 +41,9 @@ from storage.records import Caller
 log = logging.getLogger(__name__)
 
 LOCAL_USER = "local"
+
+Herald = tuple[Era, Callable[[Mapping[str, tuple[str, ...]]], None]]
+"""Clients of an era, and who tells them: endpoint → methods of the notifications."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class Control:
         self._seen: tuple[int, ...] = ()
         self._keys = KeyRing({})
         self._configuration: Configuration
+        self.heralds: tuple[Herald, ...] = ()
+        """Who tells clients that lists have changed."""
         self.problem: str | None = None
         self.live = Live(table(()), {}, self._keys, frontier("127.0.0.1", (), ()))
 
@@ -142,7 +148,7 @@ class Control:
 
     def table_changed(self) -> None:
         """The fleet has another table: show it to requests."""
-        listen = self._configuration.listen
+        listen, before = self._configuration.listen, self.live.table
         self.live = Live(
             self._fleet.table,
             self._fleet.upstreams,
@@ -150,6 +156,8 @@ class Control:
             frontier(listen.host, listen.hosts, listen.origins),
             self._configuration.limits.depth,
         )
+        for era, herald in self.heralds:
+            herald(changes(before, self.live.table, era))
 
     def catalog_changed(self, server: Server, catalog: Catalog) -> None:
         """A server was listed: describe it in the metrics."""

@@ -16,7 +16,6 @@ from msgspec import Raw
 from gateway import local
 from gateway.errors import HTTP_STATUS, JSONRPC_CODE, OUTCOME, GatewayError, Kind
 from gateway.protocol import jsonrpc, results
-from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.protocol.versions import Era
 from gateway.request import Request
 from gateway.sink import Answer
@@ -37,7 +36,13 @@ MODEL_CAN_ACT = frozenset(
 """Kinds that a tool call answers as a result, since the model can choose another way; all else is an error."""
 
 ERROR_STATUS: Mapping[int, int] = {-32021: 400, -32601: 404}
-"""HTTP statuses of a server's own errors towards modern clients; others travel with 200."""
+"""HTTP statuses that the specification wants of errors towards modern clients."""
+
+PASSED_STATUSES = frozenset({200, 400, 404})
+"""HTTP statuses of a modern server that mean the same of our answer."""
+
+CACHE: Mapping[str, tuple[int, str]] = {"resources/read": (0, "private")}
+"""How long, and by whom, a legacy server's results may be kept (MCP 2026-07-28 `server/utilities/caching`)."""
 
 ERROR_CHARS = 4_096
 REQUEST_CANCELLED = -32800
@@ -55,11 +60,8 @@ class Ending:
     payload: Raw | None = None
 
 
-def of_response(request: Request, response: Message, server_era: Era | None) -> Ending:
-    """The ending of a call that its server answered."""
-    body = response.body or Raw(b"null")
-    if response.kind is MessageKind.ERROR:
-        return _of_error(request, body, server_era)
+def of_result(request: Request, body: Raw, shown: Raw, server_era: Era | None) -> Ending:
+    """The ending of a call that its server answered; `shown` is `body` under the client's names."""
     head = results.head(body)
     outcome, error = Outcome.OK, None
     if head.resultType == "input_required":
@@ -68,8 +70,16 @@ def of_response(request: Request, response: Message, server_era: Era | None) -> 
             return Ending(outcome, refusal(request, _CANNOT_ASK), "input_required", _CANNOT_ASK.message, body)
     elif head.isError:
         outcome, error = Outcome.TOOL_ERROR, _first_text(body)
-    answer = Answer(jsonrpc.result(request.id, _for_client(request.era, server_era, body)))
+    answer = Answer(jsonrpc.result(request.id, _for_client(request, server_era, shown)))
     return Ending(outcome, answer, error=error, payload=body)
+
+
+def of_error(request: Request, body: Raw, shown: Raw, server_era: Era | None, status: int | None) -> Ending:
+    """The ending of a call that its server answered with a JSON-RPC error, under HTTP `status` (None on a pipe)."""
+    own = results.error_for(shown, client=request.era, server=server_era or request.era)
+    code, message = results.error_head(own)
+    answer = Answer(jsonrpc.error_raw(request.id, own), _status(request.era, server_era, code, status))
+    return Ending(Outcome.PROTOCOL_ERROR, answer, str(code), message[:ERROR_CHARS], body)
 
 
 def of_failure(request: Request, failure: GatewayError) -> Ending:
@@ -102,7 +112,7 @@ def refusal(request: Request, failure: GatewayError) -> Answer:
 
 
 def error_answer(id: Raw | None, failure: GatewayError, era: Era) -> Answer:
-    """A JSON-RPC error; inside a legacy conversation every error of a request travels with 200."""
+    """A JSON-RPC error; inside a legacy conversation what is wrong with a request's params travels with 200."""
     body = jsonrpc.error(id, JSONRPC_CODE[failure.kind], failure.message, failure.data)
     in_stream = era is Era.LEGACY and failure.kind in {Kind.METHOD_NOT_FOUND, Kind.INVALID_PARAMS, Kind.UNKNOWN_TOOL}
     return Answer(body, 200 if in_stream else HTTP_STATUS[failure.kind])
@@ -115,18 +125,23 @@ _CANNOT_ASK = GatewayError(
 )
 
 
-def _of_error(request: Request, body: Raw, server_era: Era | None) -> Ending:
-    body = results.error_for(body, client=request.era, server=server_era or request.era)
-    code, message = results.error_head(body)
-    status = ERROR_STATUS.get(code, 200) if request.era is Era.MODERN else 200
-    answer = Answer(jsonrpc.error_raw(request.id, body), status)
-    return Ending(Outcome.PROTOCOL_ERROR, answer, str(code), message[:ERROR_CHARS], body)
+def _status(client: Era, server: Era | None, code: int, status: int | None) -> int:
+    """A modern server's own status goes with its error; elsewhere the code decides (MCP 2026-07-28
+    `basic/transports/streamable-http` §Protocol Version Header, `basic/index` §Error Codes).
+    """
+    if client is Era.LEGACY:
+        return 200
+    if code in ERROR_STATUS:
+        return ERROR_STATUS[code]
+    return status if server is Era.MODERN and status in PASSED_STATUSES else 200
 
 
-def _for_client(client: Era, server: Era | None, body: Raw) -> Raw | bytes:
-    if client is server:
+def _for_client(request: Request, server: Era | None, body: Raw) -> Raw | bytes:
+    if request.era is server:
         return body
-    return results.for_modern(body) if client is Era.MODERN else results.for_legacy(body)
+    if request.era is Era.LEGACY:
+        return results.for_legacy(body)
+    return results.for_modern(body, cache=CACHE.get(request.method))
 
 
 def _first_text(body: Raw) -> str | None:

@@ -7,7 +7,7 @@ believed of a server.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from gateway.calls import CallFacts
@@ -41,11 +41,14 @@ class Jury(Protocol):
 class Evidence:
     """The witness of every call, and the gatekeeper before it."""
 
-    def __init__(self, board: Board, jury: Jury, metrics: CallMetrics, clock: Clock) -> None:
+    def __init__(
+        self, board: Board, jury: Jury, metrics: CallMetrics, clock: Clock, relist: Callable[[int], None]
+    ) -> None:
         self._board = board
         self._jury = jury
         self._metrics = metrics
         self._clock = clock
+        self._relist = relist
 
     def refusal(self, server: Server) -> GatewayError | None:
         """Why `server` gets no calls now; None when it does."""
@@ -76,6 +79,10 @@ class Evidence:
         )
         if outcome in FAILED:
             self._jury.evidence(facts.server.id, failed=FAILED[outcome])
+
+    def catalog_changed(self, server: Server) -> None:
+        """The server says so: list it again."""
+        self._relist(server.id)
 
 
 async def recent_calls(db: Database, server_id: int) -> Counts:

@@ -16,8 +16,9 @@ from gateway import catalog as catalogs
 from gateway.catalog import Catalog
 from gateway.clock import Clock
 from gateway.errors import GatewayError
+from gateway.protocol.listed import Listed
 from gateway.protocol.versions import Era
-from gateway.routing import AGGREGATE, RoutingTable, Server, Shelf, shelf, table
+from gateway.routing import RoutingTable, Server, Shelf, shelf, table
 from gateway.upstream.server import Upstream
 from gateway.upstream.values import Discovery
 from health.probe import Observation
@@ -86,7 +87,7 @@ class Fleet:
         waiting = [
             member.settled.wait()
             for member in self._members.values()
-            if endpoint in (AGGREGATE, member.server.slug) and not member.settled.is_set()
+            if self._stands_behind(member.server.slug, endpoint) and not member.settled.is_set()
         ]
         if not waiting:
             return
@@ -95,6 +96,10 @@ class Fleet:
                 await asyncio.gather(*waiting)
         except TimeoutError:
             return
+
+    def _stands_behind(self, slug: str, endpoint: str) -> bool:
+        found = self.table.endpoints.get(endpoint)
+        return found is not None and slug in found.by_slug
 
     def observed(self, server_id: int, observation: Observation) -> None:
         """A probe's result: list the server again when it offers something else than we know."""
@@ -161,7 +166,7 @@ class Fleet:
         if self._members.get(member.server.id) is member:
             self._watcher.catalog_changed(member.server, found)
             if not same:
-                log.info("server %s offers %d tools", member.server.slug, len(found.tools))
+                log.info("server %s offers %s", member.server.slug, _told(found))
             self._rebuild()
 
     async def _remember(self, member: _Member) -> None:
@@ -201,6 +206,13 @@ class _Member:
         self.wanted.set()
 
 
+def _told(catalog: Catalog) -> str:
+    """`3 tools, 1 prompt`."""
+    words = {Listed.RESOURCES: "resource", Listed.TEMPLATES: "resource template", Listed.PROMPTS: "prompt"}
+    counts = [(len(catalog.offers.get(listed, ())), words.get(listed, "tool")) for listed in Listed]
+    return ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts if n) or "nothing"
+
+
 def _catalog(discovery: Discovery, now_us: int) -> Catalog:
     return Catalog(
         era=discovery.era,
@@ -208,7 +220,7 @@ def _catalog(discovery: Discovery, now_us: int) -> Catalog:
         capabilities=discovery.capabilities,
         server_info=discovery.server_info,
         instructions=discovery.instructions,
-        tools=catalogs.tools_of(discovery.tools),
-        sha256=catalogs.digest(discovery.tools),
+        offers={listed: catalogs.entries_of(listed, found) for listed, found in discovery.offers.items()},
+        sha256=catalogs.digest(discovery.offers),
         fetched_us=now_us,
     )

@@ -1,8 +1,8 @@
-"""The messages that precede an answer, rewritten for the client that waits for it.
+"""What servers say without being asked, rewritten for the client that may hear it.
 
-Which question: may this client see this message, and under which token? Pure. The rule: a progress token is always
-the client's own, with its type; log messages pass only where the client can have asked for them; what is not about
-this request stays here.
+Which question: may this client see this message, and under which token and names? Pure. The rule: a progress token
+is always the client's own, with its type; log messages pass only where the client can have asked for them; that a
+list has changed is told from the lists themselves.
 """
 
 from __future__ import annotations
@@ -11,33 +11,59 @@ from collections.abc import Mapping
 
 from msgspec import Raw
 
+from gateway import uris
 from gateway.protocol import jsonrpc
 from gateway.protocol.eras import LEVELS
 from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.protocol.versions import Era
 from gateway.request import Request
+from gateway.uris import Naming
 
-NOT_OF_A_REQUEST = frozenset(
+LOG = "notifications/message"
+
+LIST_CHANGED = frozenset(
     {
         "notifications/tools/list_changed",
         "notifications/prompts/list_changed",
         "notifications/resources/list_changed",
-        "notifications/resources/updated",
-        "notifications/cancelled",
-        "notifications/initialized",
     }
 )
+"""Told when the list that a client sees has changed, and by nobody else."""
+
+OURS = frozenset({"notifications/cancelled", "notifications/initialized", "notifications/subscriptions/acknowledged"})
+"""Of the hop between the server and us."""
+
+OF_A_SESSION = frozenset({"notifications/resources/updated"})
+"""What modern clients hear on a stream of their own."""
 
 
-def frame_for(request: Request, message: Message, token: int | None) -> bytes | None:
+def frame_for(request: Request, message: Message, token: int | None, naming: Naming) -> bytes | None:
     """`message` as `request`'s client may see it, None when it may not; `token` is the one that we gave the server."""
-    if message.kind is not MessageKind.NOTIFICATION or message.method in NOT_OF_A_REQUEST:
+    if message.kind is not MessageKind.NOTIFICATION or message.method in LIST_CHANGED | OURS:
         return None
     if message.method == "notifications/progress":
         return _progress(request.params.progress_token, message, token)
-    if message.method == "notifications/message" and not _wants(request, message):
+    if message.method == LOG and not _wants(request.client.log_level, message, request.era):
         return None
-    return jsonrpc.notification(message.method, message.params)
+    if request.era is Era.MODERN and message.method in OF_A_SESSION:
+        return None
+    return _notification(message, naming)
+
+
+def loose_frame(message: Message, level: Raw | None, naming: Naming) -> bytes | None:
+    """`message`, which a server sent outside any call to one legacy session; None when its client may not see it."""
+    if message.kind is not MessageKind.NOTIFICATION or message.method in LIST_CHANGED | OURS:
+        return None
+    if message.method == "notifications/progress" or (message.method == LOG and not _wants(level, message, Era.LEGACY)):
+        return None
+    return _notification(message, naming)
+
+
+def _notification(message: Message, naming: Naming) -> bytes:
+    params = message.params
+    if params is not None:
+        params = uris.notification_out(message.method, params, naming)
+    return jsonrpc.notification(message.method, params)
 
 
 def _progress(client_token: Raw | None, message: Message, token: int | None) -> bytes | None:
@@ -49,15 +75,13 @@ def _progress(client_token: Raw | None, message: Message, token: int | None) -> 
     return jsonrpc.notification(message.method, jsonrpc.encode({**params, "progressToken": client_token}))
 
 
-def _wants(request: Request, message: Message) -> bool:
-    """Modern clients ask for a level in each request; legacy ones take what the server sends on the call's stream
-    (MCP 2026-07-28 `server/utilities/logging`).
+def _wants(level: Raw | None, message: Message, era: Era) -> bool:
+    """Modern clients ask for a level in each request; legacy ones that have asked for none take what the server sends
+    (MCP 2026-07-28 `server/utilities/logging`, MCP 2025-11-25 `server/utilities/logging`).
     """
-    if request.era is Era.LEGACY:
-        return True
-    if request.client.log_level is None or message.params is None:
-        return False
-    return _rank(request.client.log_level) <= _rank(_level(jsonrpc.members(message.params)))
+    if level is None or message.params is None:
+        return era is Era.LEGACY
+    return _rank(level) <= _rank(_level(jsonrpc.members(message.params)))
 
 
 def _level(params: Mapping[str, Raw]) -> Raw | None:

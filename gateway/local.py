@@ -11,21 +11,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gateway import __version__
+from gateway.errors import GatewayError, Kind
 from gateway.protocol import jsonrpc
+from gateway.protocol.listed import Listed
 from gateway.protocol.meta import SERVER_INFO
 from gateway.protocol.versions import LEGACY_VERSIONS, MODERN_VERSIONS, Era
 from gateway.routing import Endpoint, page
 
 SERVER = {"name": "mcp-gateway", "title": "MCP gateway", "version": __version__}
-CAPABILITIES: Mapping[str, object] = {"tools": {}}
 SETTLED_TTL_MS = 5_000
 """How long a modern client may keep a list; a list that may still grow may not be kept at all."""
 
 
 def initialized(endpoint: Endpoint, version: str) -> bytes:
     """The result of `initialize` at the negotiated version."""
-    result: dict[str, object] = {"protocolVersion": version, "capabilities": CAPABILITIES, "serverInfo": SERVER}
-    return bytes(jsonrpc.text(_with_instructions(result, endpoint)))
+    result: dict[str, object] = {"protocolVersion": version, "serverInfo": SERVER}
+    return _described(result, endpoint, Era.LEGACY)
 
 
 def discovered(endpoint: Endpoint) -> bytes:
@@ -33,22 +34,30 @@ def discovered(endpoint: Endpoint) -> bytes:
     result: dict[str, object] = {
         "resultType": "complete",
         "supportedVersions": [*reversed(MODERN_VERSIONS), *reversed(LEGACY_VERSIONS)],
-        "capabilities": CAPABILITIES,
         **_cache(endpoint),
         "_meta": {SERVER_INFO: SERVER},
     }
-    return bytes(jsonrpc.text(_with_instructions(result, endpoint)))
+    return _described(result, endpoint, Era.MODERN)
 
 
-def tools(endpoint: Endpoint, era: Era, cursor: str | None) -> bytes:
-    """The result of `tools/list`: one page. Raises INVALID_PARAMS for a cursor that is not ours."""
-    definitions, following = page(endpoint, era, cursor)
+def listed(endpoint: Endpoint, kind: Listed, era: Era, cursor: str | None) -> bytes:
+    """The result of a list: one page. Raises METHOD_NOT_FOUND for what this endpoint does not have, and
+    INVALID_PARAMS for a cursor that is not ours.
+    """
+    if kind.capability not in endpoint.capabilities[era]:
+        raise GatewayError(Kind.METHOD_NOT_FOUND, "Method not found", data={"method": kind.method})
+    definitions, following = page(endpoint, kind, era, cursor)
     members: dict[str, object] = {}
     if era is Era.MODERN:
         members = {"resultType": "complete", **_cache(endpoint), "_meta": {SERVER_INFO: SERVER}}
     if following is not None:
         members["nextCursor"] = following
-    return _spliced("tools", definitions, bytes(jsonrpc.text(members)))
+    return _spliced(kind, definitions, bytes(jsonrpc.text(members)))
+
+
+def told(endpoint: Endpoint, era: Era) -> frozenset[str]:
+    """The notifications by which clients hear that a list of this endpoint has changed."""
+    return frozenset(kind.changed for kind in Listed if kind.capability in endpoint.capabilities[era])
 
 
 def failed_call(text: str, era: Era) -> bytes:
@@ -63,8 +72,11 @@ def _cache(endpoint: Endpoint) -> dict[str, object]:
     return {"ttlMs": SETTLED_TTL_MS if endpoint.complete else 0, "cacheScope": "private"}
 
 
-def _with_instructions(result: dict[str, object], endpoint: Endpoint) -> dict[str, object]:
-    return result if endpoint.instructions is None else {**result, "instructions": endpoint.instructions}
+def _described(result: Mapping[str, object], endpoint: Endpoint, era: Era) -> bytes:
+    if endpoint.instructions is not None:
+        result = {**result, "instructions": endpoint.instructions}
+    members = {name: jsonrpc.text(value) for name, value in result.items()}
+    return bytes(jsonrpc.encode({**members, "capabilities": jsonrpc.encode(endpoint.capabilities[era])}))
 
 
 def _spliced(name: str, values: Sequence[bytes], rest: bytes) -> bytes:

@@ -50,10 +50,17 @@ def exposed_name(slug: str, tool: str) -> str:
     characters of a hash of both, so that an altered name never meets another.
     """
     plain = f"{slug}{SEPARATOR}{tool}"
-    if EXPOSED.fullmatch(plain):
-        return plain
-    shown = _ILLEGAL.sub("_", plain)[:_KEPT_OF_TOOL]
-    return f"{shown}_{_hash(slug + NUL + tool)}"
+    return plain if EXPOSED.fullmatch(plain) else _altered(plain, slug + NUL + tool)
+
+
+def function_name(name: str) -> str:
+    """What models call the tool that clients know as `name`: the same, or altered as `exposed_name` does."""
+    return name if EXPOSED.fullmatch(name) else _altered(name, name)
+
+
+def _altered(name: str, whole: str) -> str:
+    """A legal name that shows what it can of `name` and is told from others by a hash of `whole`."""
+    return f"{_ILLEGAL.sub('_', name)[:_KEPT_OF_TOOL]}_{_hash(whole)}"
 
 
 def _hash(text: str) -> str:

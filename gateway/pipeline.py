@@ -12,55 +12,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from msgspec import Raw
 
 from gateway import batch, endings, local
-from gateway.access import Frontier, KeyRing
-from gateway.calls import Calls, Forwarder
+from gateway.dispatch import Dispatch
 from gateway.errors import HTTP_STATUS, JSONRPC_CODE, GatewayError, Kind
+from gateway.live import Source
 from gateway.protocol import eras, jsonrpc
 from gateway.protocol.jsonrpc import Malformed, Message, MessageKind
 from gateway.protocol.params import open_params
 from gateway.protocol.versions import Era, negotiate
+from gateway.questions import Dialogue
 from gateway.request import Request
-from gateway.routing import AGGREGATE, Endpoint, Route, RoutingTable, find
-from gateway.sessions import Session, SessionFacts, Sessions, Stream
+from gateway.routing import Endpoint
+from gateway.sessions import Session, Sessions
 from gateway.sink import Answer, Sink
-from gateway.upstream.values import ClientFacts
+from gateway.streams import Stream
+from gateway.upstream.values import ClientFacts, Scope
 from storage.records import Caller
 
 log = logging.getLogger(__name__)
-
-COLD_LIST_SECONDS = 2.0
-EMPTY_RESULT = b"{}"
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """All that requests read, as one value: swapped whole, never changed."""
-
-    table: RoutingTable
-    upstreams: Mapping[int, Forwarder]
-    keys: KeyRing = field(repr=False)
-    frontier: Frontier
-    depth: int = 128
-
-
-class Source(Protocol):
-    """Who builds the live value."""
-
-    @property
-    def live(self) -> Live: ...
-
-    async def settle(self, endpoint: str, seconds: float) -> None:
-        """Wait until every server of the endpoint has been listed or has failed once, but no longer than this."""
-
-    async def end_session(self, facts: SessionFacts) -> None:
-        """A client's legacy session has ended: remember it, and free what servers hold for it."""
 
 
 class Counter(Protocol):
@@ -70,33 +45,26 @@ class Counter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """One POST, as the door lets it in. `endpoint` is the key of `gateway.routing`."""
+    """One POST, as the door lets it in. `endpoint` is the key of `gateway.routing`; `streams`: its client reads event
+    streams.
+    """
 
     endpoint: str
     caller: Caller
     headers: Mapping[str, str]
     body: bytes
+    streams: bool = True
 
 
 class Pipeline:
     """Serves what comes through the doors."""
 
-    def __init__(self, source: Source, sessions: Sessions, calls: Calls, counter: Counter) -> None:
+    def __init__(self, source: Source, sessions: Sessions, dispatch: Dispatch, counter: Counter) -> None:
         self._source = source
         self._sessions = sessions
-        self._calls = calls
+        self._dispatch = dispatch
         self._counter = counter
         self._draining = False
-        self._modern: Mapping[str, _Method] = {
-            "server/discover": self._discover,
-            "tools/list": self._tools_list,
-            "tools/call": self._tools_call,
-        }
-        self._legacy: Mapping[str, _Method] = {
-            "ping": self._ping,
-            "tools/list": self._tools_list,
-            "tools/call": self._tools_call,
-        }
 
     @property
     def draining(self) -> bool:
@@ -112,6 +80,10 @@ class Pipeline:
     def session(self, token: str, caller: Caller, endpoint: str) -> Session:
         """The caller's legacy session. Raises SESSION_UNKNOWN."""
         return self._sessions.find(token, caller, endpoint)
+
+    def attend(self, session: Session) -> None:
+        """Somebody has begun, or ceased, to read the stream of a session's GET: its servers are heard meanwhile."""
+        self._dispatch.attend(session.facts, session.stands)
 
     async def end_session(self, session: Session) -> None:
         """End a legacy session, its exchanges, and what servers hold for it."""
@@ -175,9 +147,8 @@ class Pipeline:
             log_level=modern.log_level,
             wants_progress=params.progress_token is not None,
         )
-        serve = self._modern.get(message.method, _unknown_method)
         request = Request(endpoint, inbound.caller, _id(message), message.method, params, client, inbound.headers)
-        return await serve(request, sink)
+        return await self._dispatch.serve(request, sink)
 
     async def _serve_legacy(self, inbound: Inbound, endpoint: Endpoint, message: Message, sink: Sink) -> None:
         if message.kind is MessageKind.REQUEST and message.method == "initialize":
@@ -185,30 +156,32 @@ class Pipeline:
         session = self._session_of(inbound)
         eras.check_legacy(inbound.headers, None if session is None else session.facts.version)
         if message.kind is MessageKind.NOTIFICATION:
-            return await self._notified(session, message, sink)
+            return await self._notified(session, endpoint, message, sink)
         if message.kind is not MessageKind.REQUEST:
-            return await sink.finish(Answer(None, 202))  # an answer to a request that we never made
+            if session is not None:
+                session.questions.answered(message)
+            return await sink.finish(Answer(None, 202))
         params = open_params(message.params)
         client = ClientFacts(
             era=Era.LEGACY,
             protocol_version=eras.legacy_version(inbound.headers) if session is None else session.facts.version,
             capabilities=None if session is None else session.facts.capabilities,
             info=None if session is None else session.facts.client_info,
+            log_level=None if session is None else session.level,
             wants_progress=params.progress_token is not None,
         )
-        serve = self._legacy.get(message.method, _unknown_method)
         sid = None if session is None else session.facts.sid
         request = Request(endpoint, inbound.caller, _id(message), message.method, params, client, inbound.headers, sid)
-        if session is None or serve == self._ping:
-            return await serve(request, sink)
-        return await self._detached(session, request, serve, sink)
+        if session is None or message.method == "ping":
+            return await self._dispatch.serve(request, sink)
+        return await self._detached(session, request, sink, inbound.streams)
 
-    async def _detached(self, session: Session, request: Request, serve: _Method, sink: Sink) -> None:
+    async def _detached(self, session: Session, request: Request, sink: Sink, streams: bool) -> None:
         """Run a legacy request as an exchange of its session: a disconnect detaches the reader and stops nothing."""
 
         async def work(stream: Stream) -> None:
             try:
-                await serve(request, stream)
+                await self._dispatch.serve(request, Dialogue(stream, session.questions if streams else None))
             except GatewayError as error:
                 self._counter.refusal(error.reason)
                 stream.end(endings.error_answer(request.id, error, Era.LEGACY))
@@ -230,58 +203,25 @@ class Pipeline:
         token = self._sessions.open(
             inbound.caller, inbound.endpoint, version, bytes(handshake.capabilities), bytes(handshake.client_info)
         )
-        endpoint = await self._settled(endpoint)
+        endpoint = await self._dispatch.settled(endpoint)
         body = jsonrpc.result(_id(message), local.initialized(endpoint, version))
         await sink.finish(Answer(body, headers={"Mcp-Session-Id": token}))
 
-    async def _notified(self, session: Session | None, message: Message, sink: Sink) -> None:
-        if session is not None and message.method == "notifications/cancelled" and message.params is not None:
-            session.cancel(bytes(jsonrpc.members(message.params).get("requestId", b"")))
+    async def _notified(self, session: Session | None, endpoint: Endpoint, message: Message, sink: Sink) -> None:
+        """A legacy client's notification: ours to act on, or for the servers that it has sessions with."""
+        match message.method:
+            case _ if session is None:
+                pass
+            case "notifications/cancelled":
+                params = {} if message.params is None else jsonrpc.members(message.params)
+                session.cancel(bytes(params.get("requestId", b"")))
+            case "notifications/progress":
+                await session.questions.progressed(message.params)
+            case "notifications/initialized":
+                pass
+            case _:
+                await self._dispatch.tell(endpoint, Scope(session.facts.sid, session.facts.user_id), message)
         await sink.finish(Answer(None, 202))
-
-    async def _ping(self, request: Request, sink: Sink) -> None:
-        await sink.finish(Answer(jsonrpc.result(request.id, EMPTY_RESULT)))
-
-    async def _discover(self, request: Request, sink: Sink) -> None:
-        await sink.finish(Answer(jsonrpc.result(request.id, local.discovered(request.endpoint))))
-
-    async def _tools_list(self, request: Request, sink: Sink) -> None:
-        endpoint = await self._settled(request.endpoint)
-        await sink.finish(Answer(jsonrpc.result(request.id, local.tools(endpoint, request.era, request.params.cursor))))
-
-    async def _tools_call(self, request: Request, sink: Sink) -> None:
-        route, upstream = await self._route(request)
-        await self._calls.run(request, route, upstream, sink)
-
-    async def _route(self, request: Request) -> tuple[Route, Forwarder]:
-        """Where the call goes. A server that was never listed may offer anything: on its own endpoint the name is
-        passed on as it is, on an aggregate the first listing is awaited.
-        """
-        live, endpoint, name = self._source.live, request.endpoint, request.params.name
-        if name not in endpoint.routes and not endpoint.complete:
-            endpoint = await self._settled(endpoint)
-            live = self._source.live
-        if name not in endpoint.routes and not endpoint.complete and endpoint.key != AGGREGATE:
-            route = Route(live.table.servers[endpoint.key], name)
-        else:
-            route = find(endpoint, name)
-        if (upstream := live.upstreams.get(route.server.id)) is None:
-            raise GatewayError(Kind.SERVER_DOWN, f"Server '{route.server.slug}' was just removed from this gateway.")
-        return route, upstream
-
-    async def _settled(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint once its servers were listed, at most two seconds later; at once when it is complete."""
-        if endpoint.complete:
-            return endpoint
-        await self._source.settle(endpoint.key, COLD_LIST_SECONDS)
-        return self._source.live.table.endpoint(endpoint.key)
-
-
-_Method = Callable[[Request, Sink], Awaitable[None]]
-
-
-async def _unknown_method(request: Request, sink: Sink) -> None:
-    raise GatewayError(Kind.METHOD_NOT_FOUND, "Method not found", data={"method": request.method[:128]})
 
 
 def _id(message: Message) -> Raw:

@@ -1,26 +1,38 @@
-"""The routing table: which server and tool an exposed name means, on which endpoint.
+"""The routing table: which server and thing an exposed name means, on which endpoint.
 
 Which question: where does this name lead, and what does this endpoint list? Pure. The rule: a table is built whole
-and never changed; routing is a lookup, never a split of a name.
+and never changed; names are looked up, never split; only a URI, which may stand in no list, says by itself whose it is.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import msgspec
+from msgspec import Raw
 
-from gateway.catalog import Catalog, ExposedTool, exposed
+from gateway import capabilities, templates, uris
+from gateway.capabilities import Capabilities
+from gateway.catalog import Catalog, ExposedEntry, exposed
 from gateway.errors import GatewayError, Kind
+from gateway.methods import Names
+from gateway.protocol import jsonrpc
+from gateway.protocol.jsonrpc import NotAnObject
+from gateway.protocol.listed import Listed
+from gateway.protocol.mirrors import Mirror
+from gateway.protocol.params import Params
 from gateway.protocol.versions import Era
 from gateway.settings import ServerSpec
+from gateway.uris import AS_THEY_ARE, Naming
 
 PAGE_SIZE = 1_000
 AGGREGATE = ""
-"""The key of the endpoint `/mcp`; every other endpoint's key is a server's slug."""
+"""The key of the endpoint `/mcp`; a server's own is its slug, a group's is `groups/<name>`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +47,14 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where an exposed name leads."""
+    """Where a call goes: `target` is the server's own name of the tool, prompt, resource or task, "" for a method that
+    names none; `naming` is what the server's URIs are called on the endpoint.
+    """
 
     server: Server
-    tool: str
+    target: str
+    naming: Naming = AS_THEY_ARE
+    mirrors: tuple[Mirror, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +63,71 @@ class Shelf:
 
     server: Server
     catalog: Catalog | None
-    prefixed: tuple[ExposedTool, ...]
-    original: tuple[ExposedTool, ...]
+    prefixed: Mapping[Listed, tuple[ExposedEntry, ...]]
+    original: Mapping[Listed, tuple[ExposedEntry, ...]]
+
+    def offered(self, naming: Naming) -> Mapping[Listed, tuple[ExposedEntry, ...]]:
+        """What it offers under this naming."""
+        return self.original if naming.slug is None else self.prefixed
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
-    """What one door serves. `complete` is false while a server of it has never been listed."""
+class Selection:
+    """The servers behind one endpoint: `slugs` None is every server; `prefixed` puts their slugs before their names."""
 
     key: str
-    tools: tuple[ExposedTool, ...]
+    slugs: frozenset[str] | None = None
+    prefixed: bool = True
+
+
+ALL = Selection(AGGREGATE)
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """One kind of things on one endpoint, in order; `marks` tell one list from another, as each era sees it."""
+
+    entries: tuple[ExposedEntry, ...]
     routes: Mapping[str, Route]
     positions: Mapping[str, int]
+    marks: Mapping[Era, bytes]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What one door serves. `complete` is false while a server of it has never been listed; `shadowed` counts what
+    is hidden since a server before offers the same name.
+    """
+
+    key: str
+    servers: tuple[Server, ...]
+    prefixed: bool
+    books: Mapping[Listed, Book] = field(repr=False)
+    capabilities: Mapping[Era, Capabilities] = field(repr=False)
     instructions: str | None
     complete: bool
     shadowed: int = 0
+
+    @property
+    def tools(self) -> tuple[ExposedEntry, ...]:
+        return self.books[Listed.TOOLS].entries
+
+    @property
+    def is_shared(self) -> bool:
+        """Several servers may stand behind it."""
+        return "/" in self.key or self.key == AGGREGATE
+
+    @cached_property
+    def by_slug(self) -> Mapping[str, Server]:
+        return {server.slug: server for server in self.servers}
+
+    def naming_of(self, server: Server) -> Naming:
+        """What the URIs of `server` are called here."""
+        return Naming(server.slug) if self.prefixed else AS_THEY_ARE
+
+    def whole(self, target: str = "") -> Route | None:
+        """The route of what can only be for the one server of this endpoint; None when it has several."""
+        return None if self.is_shared else Route(self.servers[0], target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,63 +140,150 @@ class RoutingTable:
     def endpoint(self, key: str) -> Endpoint:
         """Raises UNKNOWN_SERVER when there is no such endpoint."""
         if (endpoint := self.endpoints.get(key)) is None:
-            raise GatewayError(Kind.UNKNOWN_SERVER, f"no server {key[:64]!r} is registered here")
+            kind, _, name = key.rpartition("/")
+            words = f"no {'group' if kind else 'server'} {name[:64]!r} is registered here"
+            raise GatewayError(Kind.UNKNOWN_SERVER, words)
         return endpoint
 
 
 def shelf(server: Server, catalog: Catalog | None) -> Shelf:
     """`catalog` (None while the server was never listed) prepared under both namings."""
     if catalog is None:
-        return Shelf(server, None, (), ())
+        return Shelf(server, None, {}, {})
     return Shelf(server, catalog, exposed(catalog, server.slug), exposed(catalog, None))
 
 
-def table(shelves: Sequence[Shelf]) -> RoutingTable:
+def table(shelves: Sequence[Shelf], selections: Iterable[Selection] = (ALL,)) -> RoutingTable:
     """The table over `shelves`, in the registry's order."""
-    endpoints = {shelf.server.slug: _endpoint(shelf.server.slug, [(shelf, shelf.original)]) for shelf in shelves}
-    endpoints[AGGREGATE] = _endpoint(AGGREGATE, [(shelf, shelf.prefixed) for shelf in shelves])
+    own = (Selection(shelf.server.slug, frozenset({shelf.server.slug}), prefixed=False) for shelf in shelves)
+    endpoints = {selection.key: _endpoint(selection, shelves) for selection in (*own, *selections)}
     return RoutingTable(endpoints, {shelf.server.slug: shelf.server for shelf in shelves})
 
 
-def find(endpoint: Endpoint, name: str) -> Route:
-    """Where `name` leads. Raises UNKNOWN_TOOL (MCP 2026-07-28 `server/tools` §Error Handling)."""
-    if (route := endpoint.routes.get(name)) is None:
+def find(endpoint: Endpoint, names: Names, params: Params) -> Route:
+    """Where a request goes that names a thing in its params. Raises INVALID_PARAMS and UNKNOWN_TOOL
+    (MCP 2026-07-28 `server/tools` §Error Handling, `server/resources` §Error Handling).
+    """
+    match names:
+        case Names.TOOL:
+            return _named(endpoint, Listed.TOOLS, params.word("name"))
+        case Names.PROMPT:
+            return _named(endpoint, Listed.PROMPTS, params.word("name"))
+        case Names.URI:
+            return find_resource(endpoint, params.word("uri"))
+        case Names.REF:
+            return _referred(endpoint, params)
+        case Names.TASK:
+            return _task(endpoint, params.word("taskId"))
+
+
+def find_resource(endpoint: Endpoint, uri: str) -> Route:
+    """The server of a resource, listed or not. Raises INVALID_PARAMS, which names the URI."""
+    if (route := endpoint.whole(uri)) is not None:
+        return route
+    if (listed := endpoint.books[Listed.RESOURCES].routes.get(uri)) is not None:
+        return listed
+    slug = uris.slug_in(uri) if endpoint.prefixed else None
+    if slug is not None and (server := endpoint.by_slug.get(slug)) is not None:
+        naming = endpoint.naming_of(server)
+        return Route(server, naming.back(uri), naming)
+    for template, route in endpoint.books[Listed.TEMPLATES].routes.items():
+        if templates.matches(template, uri):
+            return Route(route.server, route.naming.back(uri), route.naming)
+    raise GatewayError(Kind.INVALID_PARAMS, "Resource not found", data={"uri": uri}, reason="unknown_resource")
+
+
+def page(endpoint: Endpoint, listed: Listed, era: Era, cursor: str | None) -> tuple[list[bytes], str | None]:
+    """One page of definitions and the cursor of the next. Raises INVALID_PARAMS for a cursor that is not ours.
+
+    A cursor names the last entry of the page before, so that it survives a change of the list as long as that entry
+    is still there.
+    """
+    book = endpoint.books[listed]
+    start = 0 if cursor is None else _after(book, listed, cursor)
+    chosen = book.entries[start : start + PAGE_SIZE]
+    more = start + PAGE_SIZE < len(book.entries)
+    return [entry.text[era] for entry in chosen], _cursor(listed, chosen[-1].exposed) if more else None
+
+
+def changes(before: RoutingTable, after: RoutingTable, era: Era) -> Mapping[str, tuple[str, ...]]:
+    """Endpoint → the notifications that tell clients of `era` what has changed there. An endpoint that has come or
+    gone has nobody to tell.
+    """
+    told = {}
+    for key, endpoint in after.endpoints.items():
+        old = before.endpoints.get(key)
+        if old is None or old is endpoint:
+            continue
+        changed = (listed for listed in Listed if old.books[listed].marks[era] != endpoint.books[listed].marks[era])
+        if methods := tuple(dict.fromkeys(listed.changed for listed in changed)):
+            told[key] = methods
+    return told
+
+
+def _named(endpoint: Endpoint, listed: Listed, name: str) -> Route:
+    """A server that was never listed may offer anything, on its own endpoint."""
+    if (route := endpoint.books[listed].routes.get(name)) is not None:
+        return route
+    if not endpoint.complete and (whole := endpoint.whole(name)) is not None:
+        return whole
+    if listed is Listed.TOOLS:
         raise GatewayError(Kind.UNKNOWN_TOOL, f"Unknown tool: {name[:128]}")
+    raise GatewayError(Kind.INVALID_PARAMS, f"Unknown prompt: {name[:128]}", reason="unknown_prompt")
+
+
+def _referred(endpoint: Endpoint, params: Params) -> Route:
+    """What an argument is completed for: a prompt, or a resource by URI or template."""
+    try:
+        ref = jsonrpc.members(params.members.get("ref", Raw(b"null")))
+    except NotAnObject as error:
+        raise GatewayError(Kind.INVALID_PARAMS, "Invalid params: ref must be an object") from error
+    name, uri = (jsonrpc.word(ref.get(member, b"null")) for member in ("name", "uri"))
+    if jsonrpc.string(ref.get("type", b"null")) == "ref/prompt" and name is not None:
+        return endpoint.whole(name) or _named(endpoint, Listed.PROMPTS, name)
+    if uri is None:
+        raise GatewayError(Kind.INVALID_PARAMS, "Invalid params: ref must name a prompt, or a resource by its uri")
+    return endpoint.books[Listed.TEMPLATES].routes.get(uri) or find_resource(endpoint, uri)
+
+
+def _task(endpoint: Endpoint, task_id: str) -> Route:
+    if (route := endpoint.whole(task_id)) is None:
+        raise GatewayError(Kind.INVALID_PARAMS, f"Unknown task: {task_id[:128]}", reason="unknown_task")
     return route
 
 
-def page(endpoint: Endpoint, era: Era, cursor: str | None) -> tuple[list[bytes], str | None]:
-    """One page of tool definitions and the cursor of the next. Raises INVALID_PARAMS for a cursor that is not ours.
-
-    A cursor names the last tool of the page before, so that it survives a change of the list as long as that tool is
-    still there.
-    """
-    start = 0 if cursor is None else _after(endpoint, cursor)
-    chosen = endpoint.tools[start : start + PAGE_SIZE]
-    definitions = [tool.modern if era is Era.MODERN else tool.legacy for tool in chosen]
-    more = start + PAGE_SIZE < len(endpoint.tools)
-    return definitions, _cursor(chosen[-1].exposed) if more else None
-
-
-def _endpoint(key: str, offers: Sequence[tuple[Shelf, tuple[ExposedTool, ...]]]) -> Endpoint:
-    routes: dict[str, Route] = {}
-    tools: list[ExposedTool] = []
-    shadowed = 0
-    for shelf, offered in offers:
-        for tool in offered:
-            if tool.exposed in routes:
-                shadowed += 1
-                continue
-            routes[tool.exposed] = Route(shelf.server, tool.original)
-            tools.append(tool)
+def _endpoint(selection: Selection, shelves: Sequence[Shelf]) -> Endpoint:
+    chosen = [shelf for shelf in shelves if selection.slugs is None or shelf.server.slug in selection.slugs]
+    offers = [(shelf, Naming(shelf.server.slug) if selection.prefixed else AS_THEY_ARE) for shelf in chosen]
+    books = {listed: _book(listed, offers) for listed in Listed}
+    catalogs = [shelf.catalog for shelf in chosen]
+    is_shared = selection.key == AGGREGATE or "/" in selection.key
     return Endpoint(
-        key=key,
-        tools=tuple(tools),
+        key=selection.key,
+        servers=tuple(shelf.server for shelf in chosen),
+        prefixed=selection.prefixed,
+        books=books,
+        capabilities={era: capabilities.advertised(catalogs, era, shared=is_shared) for era in Era},
+        instructions=_instructions(chosen),
+        complete=all(catalog is not None for catalog in catalogs),
+        shadowed=sum(len(shelf.offered(naming).get(listed, ())) for shelf, naming in offers for listed in Listed)
+        - sum(len(book.entries) for book in books.values()),
+    )
+
+
+def _book(listed: Listed, offers: Sequence[tuple[Shelf, Naming]]) -> Book:
+    routes: dict[str, Route] = {}
+    entries: list[ExposedEntry] = []
+    for shelf, naming in offers:
+        for entry in shelf.offered(naming).get(listed, ()):
+            if entry.exposed not in routes:
+                routes[entry.exposed] = Route(shelf.server, entry.original, naming, entry.mirrors)
+                entries.append(entry)
+    return Book(
+        entries=tuple(entries),
         routes=routes,
-        positions={tool.exposed: index for index, tool in enumerate(tools)},
-        instructions=_instructions(shelf for shelf, _ in offers),
-        complete=all(shelf.catalog is not None for shelf, _ in offers),
-        shadowed=shadowed,
+        positions={entry.exposed: index for index, entry in enumerate(entries)},
+        marks={era: hashlib.sha256(b"".join(entry.mark[era] for entry in entries)).digest() for era in Era},
     )
 
 
@@ -144,16 +297,16 @@ def _instructions(shelves: Iterable[Shelf]) -> str | None:
     return "\n\n".join(f"# {slug}\n{text[:2_000]}" for slug, text in found) or None
 
 
-def _cursor(last: str) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(["tools", last])).rstrip(b"=").decode()
+def _cursor(listed: Listed, last: str) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode([listed.value, last])).rstrip(b"=").decode()
 
 
-def _after(endpoint: Endpoint, cursor: str) -> int:
+def _after(book: Book, listed: Listed, cursor: str) -> int:
     try:
         raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         kind, last = msgspec.json.decode(raw, type=tuple[str, str])
     except (ValueError, binascii.Error, msgspec.DecodeError) as error:
         raise GatewayError(Kind.INVALID_PARAMS, "the cursor was not issued here; list again without it") from error
-    if kind != "tools" or last not in endpoint.positions:
+    if kind != listed or last not in book.positions:
         raise GatewayError(Kind.INVALID_PARAMS, "the list has changed since this cursor; list again without it")
-    return endpoint.positions[last] + 1
+    return book.positions[last] + 1

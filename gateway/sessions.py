@@ -1,22 +1,26 @@
 """Legacy client sessions: what `initialize` agreed, and the exchanges that live as long as the session.
 
-Which question: whose session is this, and what is running in it? Touches memory and the clock that it is given. The
-rule: the session id carries its own facts, sealed, so that `initialize` stores nothing and a restart forgets
-nothing; ended, expired, foreign and forged ids are all answered alike.
+Which question: whose session is this, what is running in it, and which of its streams does a GET read? Touches
+memory, and the clock that it is given. The rule: the session id carries its own facts, sealed, so that `initialize`
+stores nothing and a restart forgets nothing; ended, expired, foreign and forged ids are all answered alike.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from gateway.archive import Archive, is_standing
 from gateway.errors import GatewayError, Kind
+from gateway.protocol import jsonrpc
+from gateway.protocol.jsonrpc import Message
+from gateway.questions import Questions
 from gateway.sealing import NONCE_BYTES, BadSeal, Sealer
-from gateway.sink import Answer, Sink
+from gateway.sink import Answer, Tell, cannot_be_asked
+from gateway.streams import Stream
 from storage.records import Caller
 from storage.tasks import Tasks
 
@@ -24,8 +28,9 @@ LIFETIME = 30 * 86_400.0
 """Seconds until a session id expires, however much it is used."""
 
 MAX_ID_BYTES = 6_000
-RING_FRAMES = 256
-RING_BYTES = 1_000_000
+
+PRIMED_VERSIONS = frozenset({"2025-11-25"})
+"""Revisions whose clients know empty events, and come back when they are sent away; ids are older than that."""
 
 
 class SessionFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,70 +47,6 @@ class SessionFacts(msgspec.Struct, frozen=True, kw_only=True):
     expires: float
 
 
-class Stream:
-    """The frames of one legacy exchange: filled by its task, read by at most one request at a time.
-
-    While somebody reads, a full stream makes its writer wait; while nobody does, the oldest frames are dropped.
-    """
-
-    def __init__(self, on_dropped: Callable[[int], None]) -> None:
-        self._frames: deque[bytes] = deque()
-        self._bytes = 0
-        self._answer: Answer | None = None
-        self._reader: object | None = None
-        self._changed = asyncio.Event()
-        self._on_dropped = on_dropped
-
-    async def send(self, frame: bytes) -> None:
-        while self._reader is not None and self._full():
-            await self._wait()
-        while self._full():
-            self._take()
-            self._on_dropped(1)
-        self._frames.append(frame)
-        self._bytes += len(frame)
-        self._changed.set()
-
-    async def finish(self, answer: Answer) -> None:
-        self.end(answer)
-
-    def end(self, answer: Answer) -> None:
-        """`finish` for those who cannot wait; the first answer counts."""
-        self._answer = self._answer or answer
-        self._changed.set()
-
-    async def relay(self, sink: Sink) -> None:
-        """Hand every frame, then the answer, to `sink`. A newer reader ends an older one."""
-        reader = self._reader = object()
-        self._changed.set()
-        try:
-            while self._reader is reader:
-                if self._frames:
-                    await sink.send(self._take())
-                elif self._answer is not None:
-                    return await sink.finish(self._answer)
-                else:
-                    await self._wait()
-            await sink.finish(Answer(None))
-        finally:
-            if self._reader is reader:
-                self._reader = None
-                self._changed.set()
-
-    async def _wait(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
-
-    def _take(self) -> bytes:
-        frame = self._frames.popleft()
-        self._bytes -= len(frame)
-        self._changed.set()
-        return frame
-
-    def _full(self) -> bool:
-        return bool(self._frames) and (len(self._frames) >= RING_FRAMES or self._bytes >= RING_BYTES)
-
-
 Work = Callable[[Stream], Coroutine[Any, Any, None]]
 Lost = Callable[["asyncio.Task[None]"], Answer]
 
@@ -113,21 +54,41 @@ Lost = Callable[["asyncio.Task[None]"], Answer]
 class Session:
     """One live legacy session of one caller on one endpoint."""
 
-    def __init__(self, facts: SessionFacts, tasks: Tasks, on_dropped: Callable[[int], None], now: float) -> None:
+    def __init__(
+        self,
+        facts: SessionFacts,
+        tasks: Tasks,
+        archive: Archive,
+        on_dropped: Callable[[int], None],
+        now: Callable[[], float],
+        prefix: str,
+    ) -> None:
         self.facts = facts
-        self.last_used = now
+        self.questions = Questions(prefix)
+        self.level: msgspec.Raw | None = None
+        """The least severity of log messages that the client wants, as it wrote it; None while it has said nothing."""
+        self.last_used = now()
         self.ended = False
         self._tasks = tasks
+        self._folder = archive.folder()
         self._on_dropped = on_dropped
+        self._now = now
         self._exchanges: dict[bytes, asyncio.Task[None]] = {}
-        self._standing: Stream | None = None
+        self._standing = self._stream(standing=True)
+        self._readers = 0
+        self._missed: dict[str, None] = {}
 
     def __repr__(self) -> str:
         return f"<Session {self.facts.sid[:8]} {self.facts.version}: {len(self._exchanges)} exchanges>"
 
     @property
     def busy(self) -> bool:
-        return bool(self._exchanges) or self._standing is not None
+        return bool(self._exchanges) or self.stands
+
+    @property
+    def stands(self) -> bool:
+        """Somebody reads the stream of a GET."""
+        return self._readers > 0
 
     def begin(self, request_id: bytes, work: Work, lost: Lost) -> Stream:
         """Run `work` as an exchange that outlives the request which began it, and give the stream it fills. `lost`
@@ -137,43 +98,90 @@ class Session:
         """
         if request_id in self._exchanges:
             raise GatewayError(Kind.INVALID_REQUEST, "a request with this id is still running in this session")
-        stream = Stream(self._on_dropped)
+        stream = self._stream()
         task = self._tasks.spawn(work(stream), f"exchange {request_id[:32]!r}")
         self._exchanges[request_id] = task
         task.add_done_callback(lambda _: self._ended(request_id, stream, lost(task)))
         return stream
-
-    def _ended(self, request_id: bytes, stream: Stream, lost: Answer) -> None:
-        del self._exchanges[request_id]
-        stream.end(lost)
 
     def cancel(self, request_id: bytes) -> None:
         """Stop an exchange because its client asked; an unknown id is ignored, as the specification wants."""
         if (task := self._exchanges.get(request_id)) is not None:
             task.cancel(Kind.CANCELLED)
 
+    def say(self, frame: bytes) -> None:
+        """A message that belongs to no exchange: for whoever reads the stream of a GET, or does so soon."""
+        self._standing.put(frame)
+
     def stand(self) -> Stream:
-        """The stream of a GET. The newest wins; the one before ends."""
-        self.end_standing()
-        self._standing = Stream(self._on_dropped)
+        """The stream of a GET, which goes on where the last one ended. The newest wins; the one before ends."""
+        self._standing.dismiss()
+        self._readers += 1
+        missed, self._missed = tuple(self._missed), {}
+        self.changed(missed)
         return self._standing
+
+    def changed(self, methods: Iterable[str]) -> None:
+        """Lists have changed: `methods` are the notifications that say so; they wait for the next GET, each once."""
+        for method in methods:
+            if self.stands:
+                self._standing.put(jsonrpc.notification(method))
+            else:
+                self._missed[method] = None
+
+    async def ask(self, method: str, params: msgspec.Raw | None, tell: Tell) -> Message:
+        """Put a server's question that belongs to no exchange to the client, on the stream of its GET. Raises
+        METHOD_NOT_FOUND while there is none.
+        """
+        if not self.stands:
+            raise cannot_be_asked()
+        return await self.questions.ask(self._standing, method, params, tell)
+
+    def resume(self, last_event_id: str) -> tuple[Stream, int | None]:
+        """The stream of a GET that comes back, and the number of the last event that its client has.
+
+        A standing stream that is not kept any more begins anew: what it lost is lost, and to refuse would cost the
+        client what is to come. Of an exchange there is nothing to come: raises INVALID_REQUEST, so that its client
+        stops waiting. It is no 404, which would say that the session has ended.
+        """
+        found = self._folder.find(last_event_id)
+        if found is None and not is_standing(last_event_id):
+            words = "Last-Event-ID names no stream that is kept; send the request again if you still need its answer"
+            raise GatewayError(Kind.INVALID_REQUEST, words, reason="event_unknown")
+        if found is None or found[0].standing:
+            return self.stand(), None if found is None else found[1]
+        return found
 
     def leave(self, stream: Stream) -> None:
         """The reader of a GET has gone."""
-        if self._standing is stream:
-            self._standing = None
+        self.last_used = self._now()
+        if stream is self._standing:
+            self._readers -= 1
 
     def end(self, kind: Kind) -> None:
         """End every exchange and stream; `kind` is the reason that their records get."""
         self.ended = True
+        self.forget()
         for task in tuple(self._exchanges.values()):
             task.cancel(kind)
         self.end_standing()
 
+    def forget(self) -> None:
+        """Keep nothing for a client that comes back."""
+        self._folder.close()
+
     def end_standing(self) -> None:
         """End the stream of a GET properly; its client comes back to whoever serves next."""
-        if self._standing is not None:
-            self._standing.end(Answer(None))
+        self._standing.dismiss()
+
+    def _ended(self, request_id: bytes, stream: Stream, lost: Answer) -> None:
+        del self._exchanges[request_id]
+        self.last_used = self._now()
+        stream.end(lost)
+
+    def _stream(self, *, standing: bool = False) -> Stream:
+        primed = self.facts.version in PRIMED_VERSIONS
+        return Stream(self._folder, primed=primed, on_dropped=self._on_dropped, standing=standing)
 
 
 class Sessions:
@@ -201,6 +209,7 @@ class Sessions:
         self._on_opened = on_opened
         self._on_dropped = on_dropped
         self._most = most
+        self._archive = Archive(now, entropy)
         self._live: dict[str, Session] = {}
         self._ended: dict[str, float] = {}
 
@@ -239,11 +248,21 @@ class Sessions:
             or facts.sid in self._ended
         ):
             raise GatewayError(Kind.SESSION_UNKNOWN, "Session not found: initialize again")
-        session = self._live.pop(facts.sid, None) or Session(facts, self._tasks, self._on_dropped, self._now())
+        session = self._live.pop(facts.sid, None) or self._session(facts)
         self._live[facts.sid] = session
         session.last_used = self._now()
         self._make_room(session)
         return session
+
+    def alive(self, sid: str) -> Session | None:
+        """The session of that sid, if this worker has it in memory."""
+        return self._live.get(sid)
+
+    def changed(self, changes: Mapping[str, Iterable[str]]) -> None:
+        """Lists have changed: endpoint → methods of the notifications that legacy clients get."""
+        for session in self._live.values():
+            if (methods := changes.get(session.facts.endpoint)) is not None:
+                session.changed(methods)
 
     def end(self, session: Session) -> None:
         """End a session for good."""
@@ -252,12 +271,15 @@ class Sessions:
         session.end(Kind.ABANDONED)
 
     def sweep(self, idle: float) -> list[Session]:
-        """Forget sessions that nobody has used for `idle` seconds, and endings that have expired; the forgotten."""
+        """Forget sessions that nobody has used for `idle` seconds, endings that have expired, and streams that have
+        had their time; the sessions.
+        """
         now = self._now()
         self._ended = {sid: expires for sid, expires in self._ended.items() if expires > now}
         idle_ones = [s for s in self._live.values() if not s.busy and now - s.last_used > idle]
         for session in idle_ones:
-            del self._live[session.facts.sid]
+            self._live.pop(session.facts.sid).forget()
+        self._archive.sweep()
         return idle_ones
 
     def end_streams(self) -> None:
@@ -273,9 +295,12 @@ class Sessions:
         except (BadSeal, UnicodeEncodeError, msgspec.DecodeError):
             return None
 
+    def _session(self, facts: SessionFacts) -> Session:
+        return Session(facts, self._tasks, self._archive, self._on_dropped, self._now, self._entropy(4).hex())
+
     def _make_room(self, kept: Session) -> None:
         if len(self._live) <= self._most:
             return
         for sid, session in tuple(self._live.items()):
             if session is not kept and not session.busy and len(self._live) > self._most:
-                del self._live[sid]
+                self._live.pop(sid).forget()

@@ -87,6 +87,11 @@ class Timeouts(Section):
     first_byte: float = Field(60.0, gt=0, description="from the request to the first byte of the answer")
     idle: float = Field(60.0, gt=0, description="between two messages of an answer; progress refreshes it")
     absolute: float = Field(600.0, gt=0, description="for a whole call, progress or not")
+    answer: float = Field(
+        1_800.0,
+        gt=0,
+        description="for a client's answers to what the server asks during one call, on top of the other timeouts",
+    )
 
 
 class Metrics(Section):

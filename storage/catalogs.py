@@ -29,8 +29,8 @@ _VERSION_LENGTH = 32
 
 @dataclass(frozen=True, slots=True)
 class StoredCatalog:
-    """All that one server offered. `capabilities`, `server_info` and each of `tools` are the server's own JSON texts;
-    `fetched_us` is microseconds since the Unix epoch; `sha256` tells one catalog from another.
+    """All that one server offered. `capabilities`, `server_info` and each tool, prompt, resource and template are the
+    server's own JSON texts; `fetched_us` is microseconds since the Unix epoch; `sha256` tells one catalog from another.
     """
 
     era: str
@@ -41,6 +41,9 @@ class StoredCatalog:
     tools: tuple[bytes, ...]
     sha256: bytes
     fetched_us: int
+    prompts: tuple[bytes, ...] = ()
+    resources: tuple[bytes, ...] = ()
+    templates: tuple[bytes, ...] = ()
 
 
 async def store(db: Database, server_id: int, catalog: StoredCatalog) -> bool:
@@ -85,7 +88,7 @@ async def _digest(connection: AsyncConnection, server_id: int) -> bytes | None:
 
 def _values(catalog: StoredCatalog) -> dict[str, object]:
     """Instructions are kept as a JSON string: they may hold what no engine's text type does (NUL, half a surrogate
-    pair). Tools are framed with MessagePack, so that nothing has to parse them to tell one from the next.
+    pair). Definitions are framed with MessagePack, so that nothing has to parse them to tell one from the next.
     """
     return {
         "era": catalog.era,
@@ -94,6 +97,9 @@ def _values(catalog: StoredCatalog) -> dict[str, object]:
         "server_info": _text(catalog.server_info),
         "instructions": None if catalog.instructions is None else json.dumps(catalog.instructions),
         "tools": msgspec.msgpack.encode(catalog.tools),
+        "prompts": msgspec.msgpack.encode(catalog.prompts),
+        "resources": msgspec.msgpack.encode(catalog.resources),
+        "templates": msgspec.msgpack.encode(catalog.templates),
         "sha256": catalog.sha256,
         "fetched_at": _EPOCH + catalog.fetched_us * _MICROSECOND,
     }
@@ -106,10 +112,18 @@ def _catalog(row: RowMapping) -> StoredCatalog:
         capabilities=_bytes(row["capabilities"]),
         server_info=_bytes(row["server_info"]),
         instructions=None if row["instructions"] is None else json.loads(row["instructions"]),
-        tools=msgspec.msgpack.decode(row["tools"], type=tuple[bytes, ...]),
+        tools=_framed(row["tools"]),
+        prompts=_framed(row["prompts"]),
+        resources=_framed(row["resources"]),
+        templates=_framed(row["templates"]),
         sha256=row["sha256"],
         fetched_us=(row["fetched_at"] - _EPOCH) // _MICROSECOND,
     )
+
+
+def _framed(blob: bytes | None) -> tuple[bytes, ...]:
+    """Rows that are older than a column have NULL there."""
+    return () if blob is None else msgspec.msgpack.decode(blob, type=tuple[bytes, ...])
 
 
 def _text(json_text: bytes | None) -> str | None:

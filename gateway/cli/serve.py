@@ -26,6 +26,7 @@ from gateway.cli.invocation import program
 from gateway.config import Configuration
 from gateway.control import Control, Surroundings
 from gateway.logs import configure
+from gateway.protocol.listed import Listed
 from gateway.redact import KnownSecrets
 from gateway.routing import AGGREGATE, RoutingTable
 from storage.dialects import address_of
@@ -132,7 +133,7 @@ def _offer(table: RoutingTable, slug: str) -> str:
 
 
 def _example(table: RoutingTable) -> tuple[str, str]:
-    routes = table.endpoint(AGGREGATE).routes
+    routes = table.endpoint(AGGREGATE).books[Listed.TOOLS].routes
     if EXAMPLE[0] in routes or not routes:
         return EXAMPLE
     return next(iter(routes)), "'{}'"

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from aiohttp import hdrs, web
 
 from gateway.access import Frontier
-from gateway.errors import HTTP_STATUS, JSONRPC_CODE, GatewayError, Kind
+from gateway.errors import JSONRPC_CODE, GatewayError, Kind
 from gateway.http.reply import Patience, Reply, Streams, accepts
+from gateway.http.threshold import Manners, Threshold, Traffic
 from gateway.pipeline import Inbound, Pipeline
 from gateway.protocol import jsonrpc
 from gateway.routing import AGGREGATE
@@ -27,22 +27,13 @@ from storage.records import Caller
 from storage.tasks import Tasks
 
 SESSION = "Mcp-Session-Id"
+LAST_EVENT = "Last-Event-ID"
 EXPOSED = "Mcp-Session-Id, WWW-Authenticate"
 ALLOWED_HEADERS = (
     "Authorization, Content-Type, Accept, Last-Event-ID, MCP-Protocol-Version, Mcp-Method, Mcp-Name, Mcp-Session-Id, "
     "X-API-Key, X-Chat-Session-Id, X-Chat-Message-Id"
 )
 METHODS = "DELETE, GET, OPTIONS, POST"
-
-
-class Traffic(Protocol):
-    """What the doors count."""
-
-    def request(self, door: str, era: str, status: int) -> None:
-        """One HTTP request was answered."""
-
-    def refusal(self, reason: str) -> None:
-        """A request was refused before it became a call."""
 
 
 class Doors:
@@ -60,11 +51,10 @@ class Doors:
     ) -> None:
         self._pipeline = pipeline
         self._tasks = tasks
-        self._traffic = traffic
         self._streams = streams
         self._limits = limits
         self._patience = Patience(stalled=limits.stalled_reader)
-        self._frontier = frontier
+        self._threshold = Threshold(pipeline, traffic, frontier, _MANNERS)
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of both doors; a trailing slash is the same door, since a redirect would lose the body."""
@@ -73,24 +63,11 @@ class Doors:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one HTTP request, refusals included."""
-        headers = self._cors(request)
-        try:
-            self._frontier().check(request.headers.get(hdrs.HOST), request.headers.get(hdrs.ORIGIN))
-            if request.method == hdrs.METH_OPTIONS:
-                return web.Response(status=204, headers={**headers, **_preflight()})
-            response = await self._admitted(request, headers)
-        except GatewayError as error:
-            response = self._refusal(error, headers)
-        self._traffic.request(
-            "server" if request.match_info.get("slug") else "aggregate", _era(request), response.status
-        )
-        return response
+        door = "server" if request.match_info.get("slug") else "aggregate"
+        return await self._threshold.cross(request, self._admitted, door=door, era=_era(request))
 
-    async def _admitted(self, request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
-        caller = self._pipeline.authenticate(request.headers.get(hdrs.AUTHORIZATION), request.headers.get("X-API-Key"))
+    async def _admitted(self, request: web.Request, caller: Caller, headers: Mapping[str, str]) -> web.StreamResponse:
         endpoint = request.match_info.get("slug", AGGREGATE)
-        if self._pipeline.draining:
-            raise GatewayError(Kind.DRAINING, "the gateway is shutting down; connect again")
         match request.method:
             case hdrs.METH_POST:
                 return await self._post(request, caller, endpoint, headers)
@@ -107,7 +84,8 @@ class Doors:
         body = await read_body(request, self._limits)
         reply = Reply(request, self._tasks, self._patience, headers, self._streams)
         try:
-            await self._pipeline.handle(Inbound(endpoint, caller, request.headers, body), reply)
+            streams = accepts(request, "text/event-stream")
+            await self._pipeline.handle(Inbound(endpoint, caller, request.headers, body, streams), reply)
         finally:
             reply.leave()
         return reply.response
@@ -118,14 +96,16 @@ class Doors:
         session = self._session(request, caller, endpoint)
         if not accepts(request, "text/event-stream"):
             raise GatewayError(Kind.NOT_ACCEPTABLE, "GET opens a stream: accept text/event-stream")
-        reply = Reply(request, self._tasks, self._patience, headers, self._streams)
-        stream = session.stand()
+        last = request.headers.get(LAST_EVENT)
+        stream, after = session.resume(last) if last else (session.stand(), None)
+        reply = Reply(request, self._tasks, self._patience, headers, self._streams, at_once=True)
+        self._pipeline.attend(session)
         try:
-            await reply.open_stream()
-            await stream.relay(reply)
+            await stream.relay(reply, after)
         finally:
             reply.leave()
             session.leave(stream)
+            self._pipeline.attend(session)
         return reply.response
 
     async def _delete(
@@ -139,33 +119,6 @@ class Doors:
         if (token := request.headers.get(SESSION)) is None:
             raise _not_allowed()
         return self._pipeline.session(token, caller, endpoint)
-
-    def _refusal(self, error: GatewayError, headers: Mapping[str, str]) -> web.Response:
-        self._traffic.refusal(error.reason)
-        extra = dict(headers)
-        if error.kind is Kind.UNAUTHENTICATED:
-            extra[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="mcp-gateway"'
-        if error.kind is Kind.METHOD_NOT_ALLOWED:
-            extra[hdrs.ALLOW] = "POST" if "session" in error.message else METHODS
-        if error.kind in (Kind.BODY_TOO_LARGE, Kind.BODY_TOO_SLOW, Kind.DRAINING):
-            extra[hdrs.CONNECTION] = "close"
-        return web.Response(
-            body=jsonrpc.error(None, JSONRPC_CODE[error.kind], error.message, error.data),
-            status=HTTP_STATUS[error.kind],
-            content_type="application/json",
-            headers=extra,
-        )
-
-    def _cors(self, request: web.Request) -> dict[str, str]:
-        """Headers that let an allowed browser origin read the answer (Fetch §3.2)."""
-        origin = request.headers.get(hdrs.ORIGIN)
-        if origin is None:
-            return {}
-        return {
-            hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin,
-            hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: EXPOSED,
-            hdrs.VARY: hdrs.ORIGIN,
-        }
 
 
 def check_media(request: web.Request) -> None:
@@ -213,12 +166,11 @@ def _not_allowed() -> GatewayError:
     return GatewayError(Kind.METHOD_NOT_ALLOWED, "only POST is served without a session")
 
 
-def _preflight() -> dict[str, str]:
-    return {
-        hdrs.ACCESS_CONTROL_ALLOW_METHODS: METHODS,
-        hdrs.ACCESS_CONTROL_ALLOW_HEADERS: ALLOWED_HEADERS,
-        hdrs.ACCESS_CONTROL_MAX_AGE: "600",
-    }
+def _refusal(error: GatewayError) -> bytes:
+    return jsonrpc.error(None, JSONRPC_CODE[error.kind], error.message, error.data)
+
+
+_MANNERS = Manners(METHODS, "POST", ALLOWED_HEADERS, EXPOSED, _refusal)
 
 
 def _era(request: web.Request) -> str:

@@ -1,7 +1,8 @@
 """One HTTP answer, chosen late: JSON when the first frame is the answer, SSE when anything comes before it.
 
 Which question: how does an exchange become bytes on this connection? Touches one aiohttp request. The rule: the
-status is committed by the first frame, or after `patience` seconds of silence; a reader that stalls is cut.
+status is committed by the first frame, or after `patience` seconds of silence; a reader that stalls is cut. Event ids
+are those of the stream that is followed; an answer that follows none has none.
 
 MCP 2026-07-28 `basic/transports/streamable-http` §Sending Messages, MCP 2025-11-25 `basic/transports`; WHATWG HTML
 §9.2 (event streams).
@@ -16,10 +17,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
+from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
 from gateway.protocol import sse
-from gateway.sink import Answer
+from gateway.protocol.jsonrpc import Message
+from gateway.sink import Answer, Label, Reader, Tell, cannot_be_asked
 from storage.tasks import Tasks
 
 PIECE_BYTES = 262_144
@@ -48,18 +51,28 @@ class Patience:
     stalled: float = 30.0
 
 
-class Reply:
-    """A `Sink` that answers one aiohttp request."""
+class Reply(Reader):
+    """A `Sink` that answers one aiohttp request; `at_once`, a GET, commits SSE before there is anything to say."""
 
     def __init__(
-        self, request: web.Request, tasks: Tasks, patience: Patience, headers: Mapping[str, str], streams: Streams
+        self,
+        request: web.Request,
+        tasks: Tasks,
+        patience: Patience,
+        headers: Mapping[str, str],
+        streams: Streams,
+        *,
+        at_once: bool = False,
     ) -> None:
         self._request = request
         self._streams = streams
         self._tasks = tasks
         self._patience = patience
         self._headers = headers
+        self._at_once = at_once
         self._accepts_stream = accepts(request, "text/event-stream")
+        self._label: Label | None = None
+        self._first: int | None = None
         self._stream: web.StreamResponse | None = None
         self._response: web.StreamResponse | None = None
         self._writing = asyncio.Lock()
@@ -86,11 +99,36 @@ class Reply:
         if self._accepts_stream:
             await self._write(sse.event(frame))
 
-    async def open_stream(self) -> None:
-        """Commit SSE before there is anything to say, as the answer to a GET."""
-        await self._write(sse.comment())
+    async def ask(self, method: str, params: Raw | None, tell: Tell) -> Message:
+        raise cannot_be_asked()
+
+    def pause(self, retry: int) -> None:
+        """What is followed by nobody cannot be come back to: its client waits."""
 
     async def finish(self, answer: Answer) -> None:
+        await self._end(answer, None)
+
+    async def follow(self, label: Label, first: int | None) -> bool:
+        if not self._accepts_stream:
+            return False
+        self._label, self._first = label, first
+        if self._at_once:
+            await self._write(b"" if first is not None else sse.comment())
+        return True
+
+    async def event(self, number: int, frame: bytes) -> None:
+        if self._accepts_stream:
+            await self._write(self._numbered(number, frame))
+
+    async def part(self, number: int, retry: int) -> None:
+        """The id is said again, beside `retry`, since this is the last that the client hears here."""
+        await self._write(self._numbered(number, b"", retry))
+        await self._end(Answer(None), None)
+
+    async def conclude(self, number: int, answer: Answer) -> None:
+        await self._end(answer, number)
+
+    async def _end(self, answer: Answer, number: int | None) -> None:
         await self._hush()
         if self._response is not None:
             return  # the reader was cut while it was being answered
@@ -101,7 +139,7 @@ class Reply:
         if self._cut:
             return
         if answer.body is not None:
-            await self._write(sse.event(answer.body))
+            await self._write(sse.event(answer.body) if number is None else self._numbered(number, answer.body))
         await self._bounded(self._stream.write_eof())
 
     async def _finish_json(self, answer: Answer) -> None:
@@ -129,7 +167,15 @@ class Reply:
         async with self._writing:
             if self._stream is None:
                 self._stream = await self._commit()
+                data = self._primer() + data
             await self._pieces(self._stream, data)
+
+    def _primer(self) -> bytes:
+        """Gives the client an id to come back with before there is an event (MCP 2025-11-25)."""
+        return b"" if self._first is None else self._numbered(self._first, b"")
+
+    def _numbered(self, number: int, data: bytes, retry: int | None = None) -> bytes:
+        return sse.event(data, id=None if self._label is None else self._label(number), retry=retry)
 
     async def _pieces(self, stream: web.StreamResponse, data: bytes) -> None:
         """Write piece by piece: a reader that is slow gets its time for each, one that stalls is noticed."""

@@ -46,26 +46,12 @@ class Params:
     progress_token: Raw | None = None
 
     @property
-    def name(self) -> str:
-        """Raises INVALID_PARAMS when there is none, or no string."""
-        return self._word("name")
-
-    @property
     def cursor(self) -> str | None:
         """Raises INVALID_PARAMS when it is no string."""
-        return self._word("cursor") if "cursor" in self.members else None
+        return self.word("cursor") if "cursor" in self.members else None
 
-    def named(self, name: str) -> dict[str, Raw]:
-        """The members without `_meta`, under another name; the order stays."""
-        renamed = {**self.members, "name": text(name)}
-        renamed.pop("_meta", None)
-        return renamed
-
-    def recorded(self, name: str) -> bytes:
-        """The JSON text that the record keeps: what is sent on, without what concerns one hop alone."""
-        return bytes(rewritten({**self.members, "name": text(name)}, keys.foreign(self.meta)))
-
-    def _word(self, member: str) -> str:
+    def word(self, member: str) -> str:
+        """Raises INVALID_PARAMS when there is no such member, or it is no string."""
         found = word(self.members.get(member, b"null"))
         if found is None:
             raise GatewayError(Kind.INVALID_PARAMS, f"Invalid params: {member} must be a string")
@@ -85,6 +71,16 @@ def open_params(params: Raw | None) -> Params:
     if token is not None and not is_token(token):
         raise GatewayError(Kind.INVALID_PARAMS, "Invalid params: progressToken must be a string or an integer")
     return Params(opened, meta, token)
+
+
+def renamed(members: Mapping[str, Raw], name: str) -> dict[str, Raw]:
+    """The members with another `name`; the order stays."""
+    return {**members, "name": text(name)}
+
+
+def recorded(members: Mapping[str, Raw], meta: Mapping[str, Raw]) -> bytes:
+    """The JSON text of params that the record keeps: what is sent on, without what concerns one hop alone."""
+    return bytes(rewritten(members, keys.foreign(meta)))
 
 
 def rewritten(params: Mapping[str, Raw], meta: Mapping[str, Raw]) -> Raw:

@@ -26,16 +26,16 @@ from gateway.errors import GatewayError, Kind
 from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.upstream.body import JSON, STREAM, BodyReader
 from gateway.upstream.connection import failure
-from gateway.upstream.exchange import Dropped, Head, OnDropped, RefusedByStatus
+from gateway.upstream.exchange import Dropped, Head, OnDropped, RefusedByStatus, WireRequest
 from gateway.upstream.unpack import too_large
 from gateway.upstream.waits import Waits
 
 _RETRY = 1.0
+"""Seconds before a closed stream is fetched again, where the server names none."""
 SHORTEST_RETRY = 0.25
 """Seconds; a server that asks for less would have us ask it all the time."""
 FRUITLESS_RESUMES = 20
 """Resumes in a row that brought no new event, after which the stream counts as ended."""
-"""Seconds before a closed stream is fetched again, where the server names none."""
 
 _RESPONSES = (MessageKind.RESULT, MessageKind.ERROR)
 _NOTHING = frozenset({HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT})
@@ -64,17 +64,23 @@ class Reading:
 class HttpExchange:
     """One request's life over HTTP."""
 
-    def __init__(self, response: aiohttp.ClientResponse, id: int, reading: Reading, resume: Resume) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, request: WireRequest, reading: Reading, resume: Resume
+    ) -> None:
         self.head: Head | None = head_of(response)
         self.complete = False
-        self._id = Raw(str(id).encode())
+        self._id = Raw(str(request.id).encode())
+        self._patience = request.pause
+        self._idle = None if request.lasting else reading.idle
+        self._on_pause = request.on_pause
         self._reading = reading
         self._resume = resume
         self._ready: deque[Message] = deque()
         self._last_event = ""
         self._resumed_at = ""
         self._fruitless = 0
-        self._retry = _RETRY
+        self._retry: int | None = None
+        self._broken = False
         self.response = response
         """The HTTP response that is being read."""
         self._opened: BodyReader | None = None
@@ -86,7 +92,7 @@ class HttpExchange:
         if self.complete:
             raise StopAsyncIteration
         if not self._ready:
-            async with self._reading.waits.within(self._reading.idle, self._late):
+            async with self._reading.waits.within(self._idle, self._late, self._patience):
                 while not self._ready:
                     await self._read()
         message = self._ready.popleft()
@@ -121,6 +127,7 @@ class HttpExchange:
         except aiohttp.ClientError as error:
             if not self._last_event:
                 raise failure(error, self.response.url) from error
+            self._broken = True
             return b""
 
     def _take(self, messages: Iterable[Message]) -> None:
@@ -133,7 +140,7 @@ class HttpExchange:
             else:
                 self._reading.on_dropped(Dropped.UNMATCHED)
         self._last_event = self._body.last_event_id or self._last_event
-        self._retry = self._retry if self._body.retry is None else self._body.retry / 1_000
+        self._retry = self._retry if self._body.retry is None else self._body.retry
 
     def _is_ours(self, response: Message) -> bool:
         """An error without an id can only be about the one request that was posted."""
@@ -147,18 +154,32 @@ class HttpExchange:
         if not self._last_event:
             raise self._unanswered()
         self.response.close()
-        if self._resumed_at == self._last_event:
+        if self._resumed_at == self._last_event and not self._patient:
             self._fruitless += 1
         else:
             self._resumed_at, self._fruitless = self._last_event, 0
         if self._fruitless >= FRUITLESS_RESUMES:
             raise self._unanswered()
-        await asyncio.sleep(max(self._retry, SHORTEST_RETRY))
+        await self._pause()
         response = await self._resume(self._last_event)
         if not is_success(response) or media_type(response) != STREAM:
             response.close()
             raise self._unanswered()
         self.response, self._opened = response, None
+
+    @property
+    def _patient(self) -> bool:
+        """Nobody expects the server to say anything soon."""
+        return self._idle is None or (self._patience is not None and self._patience.held)
+
+    async def _pause(self) -> None:
+        """Wait as long as the server wants. Where it said so and closed its stream by itself, whoever waits for us
+        may do the same (MCP 2025-11-25 `basic/transports`, polling); a stream that broke is nobody's wish.
+        """
+        if self._retry is not None and not self._broken:
+            self._on_pause(self._retry)
+        self._broken = False
+        await asyncio.sleep(_RETRY if self._retry is None else max(self._retry / 1_000, SHORTEST_RETRY))
 
     def _unanswered(self) -> GatewayError:
         if self._body.is_stream or media_type(self.response) == STREAM:

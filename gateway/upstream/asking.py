@@ -68,9 +68,9 @@ class Answer:
         raise GatewayError(Kind.SERVER_PROTOCOL, words, reason="protocol")
 
 
-def question(method: str, params: Mapping[str, Raw] | None = None) -> Forward:
-    """A request that no client stands behind."""
-    return Forward(method, None, params or {}, {}, _HOUSE, Scope(None, 0))
+def question(method: str, params: Mapping[str, Raw] | None = None, headers: Mapping[str, str] | None = None) -> Forward:
+    """A request that no client stands behind; `headers` are those of the client whose session it is about."""
+    return Forward(method, None, params or {}, {}, _HOUSE, Scope(None, 0), headers or {})
 
 
 class Asker:
@@ -80,9 +80,15 @@ class Asker:
         self._ids = ids
         self._requests = requests
 
-    async def ask(self, line: Line, method: str, params: Mapping[str, Raw] | None = None) -> Answer:
+    async def ask(
+        self,
+        line: Line,
+        method: str,
+        params: Mapping[str, Raw] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """Ask over a line that is open. Raises only what says that nothing was sent (`unsent`)."""
-        asked = question(method, params)
+        asked = question(method, params, headers)
         request = line.compose(self.number(), asked)
         return await self.put(line.channel, request, lambda body: line.reply(body, asked))
 
@@ -105,9 +111,9 @@ class Asker:
             return Answer(head, error=error)
         return Answer(head, message)
 
-    async def answer(self, request: Message) -> bytes:
-        """The response to a request of the server's that belongs to no call."""
-        return await self._requests.answer(request, None)
+    async def answer(self, request: Message, call: Forward | None = None) -> bytes:
+        """The response to a request of the server's that no client is asked."""
+        return await self._requests.answer(request, call)
 
     async def _response(self, messages: AsyncIterator[Message], reply: Reply) -> Message:
         async for message in messages:

@@ -1,9 +1,10 @@
-"""All that one server offers, page by page.
+"""All that one server offers, list by list and page by page.
 
-Which question: which tools does this server have? Touches one line. The rule: an entry that cannot be used costs
-itself alone, and a list that never ends costs a bounded number of pages; each leaves a reason.
+Which question: which tools, prompts and resources does this server have? Touches one line. The rule: an entry that
+cannot be used costs itself alone, a list beside the tools that cannot be had costs itself alone, and a list that
+never ends costs a bounded number of pages; each leaves a reason.
 
-MCP `server/tools` (Listing Tools), `server/utilities/pagination`.
+MCP `server/tools`, `server/prompts`, `server/resources`, `server/utilities/pagination`.
 """
 
 from __future__ import annotations
@@ -15,28 +16,32 @@ from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
 from gateway.protocol import jsonrpc, surrogates
+from gateway.protocol.listed import Listed
+from gateway.protocol.mirrors import BadAnnotation, mirrors_of
+from gateway.protocol.versions import Era
 from gateway.upstream.asking import Asker
-from gateway.upstream.line import Line
+from gateway.upstream.line import Greeting, Line
 from gateway.upstream.wire import opened
 
 MOST_PAGES = 1_000
-MOST_TOOLS = 20_000
+MOST_ENTRIES = 20_000
 MOST_FLAWS = 20
 
 _LIST = msgspec.json.Decoder(list[Raw])
 
 
 class Listing:
-    """The tools found so far, by name, and what was wrong with the rest."""
+    """The entries of one kind found so far, by name, and what was wrong with the rest."""
 
-    def __init__(self) -> None:
-        self._tools: dict[str, Raw] = {}
+    def __init__(self, listed: Listed) -> None:
+        self._listed = listed
+        self._entries: dict[str, Raw] = {}
         self._flaws: list[str] = []
 
     @property
-    def tools(self) -> tuple[Raw, ...]:
+    def entries(self) -> tuple[Raw, ...]:
         """The definitions in the server's order, each with its own copy of the bytes."""
-        return tuple(self._tools.values())
+        return tuple(self._entries.values())
 
     @property
     def flaws(self) -> tuple[str, ...]:
@@ -44,35 +49,66 @@ class Listing:
 
     @property
     def full(self) -> bool:
-        return len(self._tools) >= MOST_TOOLS
+        return len(self._entries) >= MOST_ENTRIES
 
-    def add(self, definition: Raw) -> None:
-        """Take in one entry of a page."""
-        name = _name(definition)
+    def add(self, definition: Raw, *, mirrored: bool) -> None:
+        """Take in one entry of a page. `mirrored`: arguments travel in headers as well, so that nobody can call a
+        tool which says wrongly which ones (MCP 2026-07-28 `basic/transports/streamable-http`).
+        """
+        word, name = self._listed.method.partition("/")[0].removesuffix("s"), self._name(definition)
         if self.full:
-            self.complain(f"the server lists more than {MOST_TOOLS} tools; the rest was left out")
+            self.complain(f"the server lists more than {MOST_ENTRIES} {word}s; the rest was left out")
         elif not name:
-            self.complain("a tool without a name was left out")
-        elif name in self._tools:
-            self.complain(f"the tool {name[:64]!r} is listed twice; the first counts")
+            self.complain(f"a {word} without a {self._listed.key} was left out")
+        elif name in self._entries:
+            self.complain(f"the {word} {name[:64]!r} is listed twice; the first counts")
+        elif mirrored and (why := _misannotated(definition)) is not None:
+            self.complain(f"the tool {name[:64]!r} was left out: {why}")
         else:
-            self._tools[name] = jsonrpc.copy(definition)
+            self._entries[name] = jsonrpc.copy(definition)
 
     def complain(self, flaw: str) -> None:
         """Keep a reason, each once, and not too many."""
         if flaw not in self._flaws and len(self._flaws) < MOST_FLAWS:
             self._flaws.append(flaw)
 
+    def _name(self, definition: Raw) -> str | None:
+        try:
+            return jsonrpc.string(jsonrpc.members(definition).get(self._listed.key, b"null"))
+        except jsonrpc.NotAnObject:
+            return None
 
-async def list_tools(asker: Asker, line: Line) -> Listing:
-    """Every page of `tools/list`. Raises `GatewayError` when a page does not come."""
-    listing, seen = Listing(), set[bytes]()
+
+def listable(greeting: Greeting) -> tuple[Listed, ...]:
+    """What the server advertises; the list of anything else is answered with an error."""
+    advertised = {} if greeting.capabilities is None else opened(greeting.capabilities, "capabilities")
+    return tuple(listed for listed in Listed if listed.capability in advertised)
+
+
+async def list_all(asker: Asker, line: Line, greeting: Greeting) -> Mapping[Listed, Listing]:
+    """Every list that the server advertises. Raises `GatewayError` when its tools do not come."""
+    found = {}
+    for listed in listable(greeting):
+        try:
+            found[listed] = await list_entries(asker, line, listed)
+        except GatewayError as error:
+            if listed is Listed.TOOLS or error.unsent:
+                raise
+            found[listed] = Listing(listed)
+            found[listed].complain(f"{listed.method} failed: {error.message}")
+    return found
+
+
+async def list_entries(asker: Asker, line: Line, listed: Listed) -> Listing:
+    """Every page of one list. Raises `GatewayError` when a page does not come."""
+    mirrored = listed is Listed.TOOLS and line.era is Era.MODERN
+    listing, seen = Listing(listed), set[bytes]()
     cursor: Raw | None = None
     for _ in range(MOST_PAGES):
-        answer = await asker.ask(line, "tools/list", None if cursor is None else {"cursor": cursor})
-        page = opened(answer.result(), "answer to tools/list")
-        for definition in _definitions(page):
-            listing.add(definition)
+        answer = await asker.ask(line, listed.method, None if cursor is None else {"cursor": cursor})
+        page = opened(answer.result(), f"answer to {listed.method}")
+        for definition in _definitions(page, listed):
+            listing.add(definition, mirrored=mirrored)
         cursor = _cursor(page)
         if cursor is None or listing.full:
             return listing
@@ -84,15 +120,15 @@ async def list_tools(asker: Asker, line: Line) -> Listing:
     return listing
 
 
-def _definitions(page: Mapping[str, Raw]) -> list[Raw]:
-    tools = page.get("tools", Raw(b"null"))
+def _definitions(page: Mapping[str, Raw], listed: Listed) -> list[Raw]:
+    entries = page.get(listed.value, Raw(b"null"))
     try:
-        return _LIST.decode(tools)
+        return _LIST.decode(entries)
     except msgspec.ValidationError:
-        words = "the answer to tools/list holds no list of tools"
+        words = f"the answer to {listed.method} holds no list of {listed}"
         raise GatewayError(Kind.SERVER_PROTOCOL, words, reason="protocol") from None
     except msgspec.DecodeError:  # a lone surrogate somewhere in the list
-        return [Raw(surrogates.unveiled(bytes(raw))) for raw in _LIST.decode(surrogates.veiled(bytes(tools)))]
+        return [Raw(surrogates.unveiled(bytes(raw))) for raw in _LIST.decode(surrogates.veiled(bytes(entries)))]
 
 
 def _cursor(page: Mapping[str, Raw]) -> Raw | None:
@@ -101,8 +137,9 @@ def _cursor(page: Mapping[str, Raw]) -> Raw | None:
     return cursor if cursor is not None and jsonrpc.string(cursor) is not None else None
 
 
-def _name(definition: Raw) -> str | None:
+def _misannotated(definition: Raw) -> str | None:
     try:
-        return jsonrpc.string(jsonrpc.members(definition).get("name", b"null"))
-    except jsonrpc.NotAnObject:
-        return None
+        mirrors_of(definition)
+    except BadAnnotation as bad:
+        return str(bad)
+    return None

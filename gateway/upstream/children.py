@@ -15,6 +15,7 @@ from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.protocol.versions import Era
 from gateway.upstream.backoff import Backoff
 from gateway.upstream.exchange import Channel, OnMessage
+from gateway.upstream.line import Line
 from gateway.upstream.surroundings import Surroundings
 
 
@@ -41,6 +42,8 @@ class ChildLife:
         self.started = started
         self.by_us = False
         """It ends because we ended it."""
+        self.line: Line | None = None
+        """What it carries, once it was greeted."""
         self._users: set[int] = set()
 
     @property
@@ -83,14 +86,14 @@ class Children:
     async def start(self) -> ChildLife:
         """A new child. Raises `GatewayError`."""
         ear, started = _Ear(self._around), self._around.clock()
-        life = ChildLife(await self._start(ear.hear), started)
-        ear.channel = life.channel
+        life = ear.life = ChildLife(await self._start(ear.hear), started)
         self._around.events.child_started()
         self._around.tasks.spawn(self._watch(life), "watch a child")
         return life
 
-    def greeted(self, life: ChildLife) -> None:
-        """The child works; should it end by itself, that is a crash."""
+    def greeted(self, life: ChildLife, line: Line) -> None:
+        """The child works, and carries `line`; should it end by itself, that is a crash."""
+        life.line = line
         self._well.add(life)
 
     def crashed(self, life: ChildLife) -> None:
@@ -116,11 +119,21 @@ class _Ear:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self.channel: PipeChannel | None = None
+        self.life: ChildLife | None = None
 
     def hear(self, message: Message) -> None:
-        if message.kind is MessageKind.REQUEST and self._around.eras.belief is not Era.MODERN and self.channel:
-            self._around.tasks.spawn(self._answer(self.channel, message), f"answer {message.method}")
+        if self.life is None or self._concerns_a_call(self.life.line, message):
+            return
+        if message.kind is MessageKind.REQUEST and self._around.eras.belief is not Era.MODERN:
+            self._around.tasks.spawn(self._answer(self.life.channel, message), f"answer {message.method}")
+
+    def _concerns_a_call(self, line: Line | None, message: Message) -> bool:
+        """Whether it is a question to the client of the calls under way, or such a question is taken back."""
+        if line is None or line.questions is None:
+            return False
+        if message.kind is MessageKind.REQUEST:
+            return line.questions.offer(message)
+        return line.questions.withdraw(message)
 
     async def _answer(self, channel: PipeChannel, request: Message) -> None:
         body = await self._around.asker.answer(request)

@@ -15,6 +15,8 @@ from typing import Protocol
 
 from gateway.errors import GatewayError, Kind
 from gateway.protocol.jsonrpc import Message
+from gateway.upstream.pause import Pause
+from gateway.upstream.values import OnPause, keep_waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +24,17 @@ class WireRequest:
     """One JSON-RPC request, ready to leave.
 
     `id` is ours, unique on the channel, and is also the progress token when one was minted; `body` holds neither
-    CR nor LF; `headers` matter to HTTP alone (`MCP-Protocol-Version`, `Mcp-Method`, `Mcp-Session-Id`, …).
+    CR nor LF; `headers` matter to HTTP alone (`MCP-Protocol-Version`, `Mcp-Method`, `Mcp-Session-Id`, …), and so does
+    `on_pause`. While `pause` is held, the server's silence does not count; the answer to a `lasting` request may take
+    for ever.
     """
 
     id: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    pause: Pause | None = None
+    lasting: bool = False
+    on_pause: OnPause = keep_waiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ class Gate:
         self._queue = queue
         self._waiting = 0
         self._inside = 0
+        self._owed = 0
         self._shut = False
         self._over = False
         self._empty = asyncio.Event()
@@ -38,10 +39,14 @@ class Gate:
         """Calls that wait for one."""
         return self._waiting
 
-    async def enter(self, deadline: float) -> None:
-        """Take a place, waiting until `deadline` (the loop's clock). Raises BUSY, or DRAINING once it is shut."""
+    def check(self) -> None:
+        """Raises DRAINING once it is shut."""
         if self._shut:
             raise self._draining()
+
+    async def enter(self, deadline: float) -> None:
+        """Take a place, waiting until `deadline` (the loop's clock). Raises BUSY, or DRAINING once it is shut."""
+        self.check()
         self._empty.clear()
         try:
             await (self._wait(deadline) if self._places.locked() else self._places.acquire())
@@ -55,9 +60,20 @@ class Gate:
 
     def leave(self) -> None:
         """Give the place back."""
-        self._places.release()
+        self.lend()
         self._inside -= 1
         self._check_empty()
+
+    def lend(self) -> None:
+        """Whoever is inside works no more, or not now: another may have the place."""
+        if self._owed:
+            self._owed -= 1
+        else:
+            self._places.release()
+
+    def reclaim(self) -> None:
+        """Whoever lent its place goes on at once; until the next one leaves there may be one too many."""
+        self._owed += 1
 
     async def shut(self, grace: float) -> bool:
         """Let nobody queue any more, and wait up to `grace` seconds for the others, who may still get their turn, to
@@ -95,3 +111,16 @@ class Gate:
 
     def _draining(self) -> GatewayError:
         return GatewayError(Kind.DRAINING, f"{self._slug} takes no more calls: it is being stopped", unsent=True)
+
+
+class Place:
+    """A call's place; others may have it while the call's client is being asked."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def stop(self) -> None:
+        self._gate.lend()
+
+    def go(self) -> None:
+        self._gate.reclaim()

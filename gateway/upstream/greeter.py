@@ -14,11 +14,10 @@ from functools import partial
 from gateway.protocol.versions import Era
 from gateway.upstream.children import ChildLife
 from gateway.upstream.flight import Flight, first_good
-from gateway.upstream.legacy import Handshake
+from gateway.upstream.legacy import Guest, Handshake, Means
 from gateway.upstream.line import Denied, Line
 from gateway.upstream.modern import ModernLine, discover
 from gateway.upstream.surroundings import Surroundings
-from gateway.upstream.values import Forward
 
 
 class Greeter:
@@ -27,36 +26,36 @@ class Greeter:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._eras = around.eras
-        self._handshake = Handshake(around.asker, pipe=True)
+        self._handshake = Handshake(Means(around.asker, around.tasks, pipe=True))
 
-    async def greet(self, life: ChildLife, call: Forward) -> Line:
-        """A line over the child, opened for `call`'s client if it is legacy. Raises `GatewayError`."""
+    async def greet(self, life: ChildLife, guest: Guest) -> Line:
+        """A line over the child, opened for `guest` if it is legacy. Raises `GatewayError`."""
         if self._eras.pinned is Era.MODERN:
             return await self._modern(life)
         if self._eras.belief is not Era.LEGACY:
-            return await self._either(life, call)
+            return await self._either(life, guest)
         try:
-            return await self._legacy(life, call)
+            return await self._legacy(life, guest)
         except Denied:
             if self._eras.pinned is not None:
                 raise
             return await self._modern(life)
 
-    async def _either(self, life: ChildLife, call: Forward) -> Line:
+    async def _either(self, life: ChildLife, guest: Guest) -> Line:
         """Modern if it answers so, else legacy. A slow starter may still answer the first question late."""
         tasks = self._around.tasks
         asking: Flight[Line] = Flight(tasks, partial(self._modern, life), "discover")
         if not await asking.landed(self._around.terms.silence):
-            return await first_good(asking, Flight(tasks, partial(self._legacy, life, call), "initialize"))
+            return await first_good(asking, Flight(tasks, partial(self._legacy, life, guest), "initialize"))
         try:
             return await asking.join()
         except Denied:
-            return await self._legacy(life, call)
+            return await self._legacy(life, guest)
 
     async def _modern(self, life: ChildLife) -> Line:
         line = ModernLine(life.channel, life, pipe=True)
         line.greeting = await discover(self._around.asker, line)
         return line
 
-    async def _legacy(self, life: ChildLife, call: Forward) -> Line:
-        return await self._handshake.initialize(life.channel, call, lambda _: life)
+    async def _legacy(self, life: ChildLife, guest: Guest) -> Line:
+        return await self._handshake.initialize(life.channel, guest, lambda _: life)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from http import HTTPStatus
 
@@ -93,10 +93,10 @@ class HttpChannel:
     @asynccontextmanager
     async def exchange(self, request: WireRequest) -> AsyncIterator[HttpExchange]:
         """As `Channel.exchange`. Leaving early closes the connection, which the server sees at once."""
-        response = await self._answered("POST", request.headers, request.body)
+        response = await self._answered("POST", request.headers, request.body, self._wait(request))
         exchange: HttpExchange | None = None
         try:
-            exchange = HttpExchange(response, request.id, self._reading, partial(self._resumed, request.headers))
+            exchange = HttpExchange(response, request, self._reading, partial(self._resumed, request))
             yield exchange
         finally:
             self._leave(response if exchange is None else exchange.response, exchange is not None and exchange.complete)
@@ -115,7 +115,7 @@ class HttpChannel:
         await self._tasks.close()
 
     async def _accepted(self, method: str, headers: Mapping[str, str], body: bytes | None) -> None:
-        response = await self._answered(method, headers, body)
+        response = await self._answered(method, headers, body, self._waits.within(self._first_byte, self._late))
         accepted = is_success(response)
         try:
             if not accepted:
@@ -124,7 +124,9 @@ class HttpChannel:
         finally:
             self._leave(response, accepted)
 
-    async def _answered(self, method: str, headers: Mapping[str, str], body: bytes | None) -> aiohttp.ClientResponse:
+    async def _answered(
+        self, method: str, headers: Mapping[str, str], body: bytes | None, wait: AbstractAsyncContextManager[None]
+    ) -> aiohttp.ClientResponse:
         """The head of the answer to a message, after redirects within the origin (RFC 9110 §15.4.8, §15.4.9)."""
         if self._waits.ended:
             raise closed(unsent=True)
@@ -132,7 +134,7 @@ class HttpChannel:
         composed = self._composed(headers)
         if body is None:
             del composed["Content-Type"]
-        async with self._waits.within(self._first_byte, self._late):
+        async with wait:
             for _ in range(_MOST_HOPS):
                 response = await self._sent(method, url, composed, body)
                 target = _redirected(response, url)
@@ -153,8 +155,13 @@ class HttpChannel:
                 raise
         return await self._wire.send(method, url, headers, body)
 
-    async def _resumed(self, headers: Mapping[str, str], last_event_id: str) -> aiohttp.ClientResponse:
-        return await self._answered("GET", {**headers, "Last-Event-ID": last_event_id}, None)
+    async def _resumed(self, request: WireRequest, last_event_id: str) -> aiohttp.ClientResponse:
+        headers = {**request.headers, "Last-Event-ID": last_event_id}
+        return await self._answered("GET", headers, None, self._wait(request))
+
+    def _wait(self, request: WireRequest) -> AbstractAsyncContextManager[None]:
+        """The longest wait for the head of the answer."""
+        return self._waits.within(None if request.lasting else self._first_byte, self._late, request.pause)
 
     def _leave(self, response: aiohttp.ClientResponse, complete: bool) -> None:
         """After a complete answer the connection may serve again, if the body ends soon."""

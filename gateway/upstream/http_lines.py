@@ -16,12 +16,13 @@ from gateway.protocol.versions import Era
 from gateway.upstream.asking import question
 from gateway.upstream.exchange import Channel
 from gateway.upstream.flight import Flight
-from gateway.upstream.legacy import Deleting, Handshake, HttpSession, LegacyLine
+from gateway.upstream.legacy import Deleting, Guest, Handshake, HttpSession, LegacyLine, Means
 from gateway.upstream.line import Denied, Greeting, Lease, Line, Visit
 from gateway.upstream.modern import ModernLine, discover
 from gateway.upstream.scopes import HOUSE, Pool, ScopeKeys
 from gateway.upstream.surroundings import Surroundings
 from gateway.upstream.values import Forward, ScopeKey
+from gateway.upstream.wishes import Memories
 
 
 class SessionChannel(Channel, Deleting, Protocol):
@@ -44,7 +45,8 @@ class HttpLines:
         self._idle = around.terms.lifecycle.session_idle
         self._keys = ScopeKeys(around.terms.spec.isolation)
         self._modern = ModernLine(channel)
-        self._handshake = Handshake(around.asker, pipe=False)
+        self._handshake = Handshake(Means(around.asker, around.tasks, pipe=False))
+        self._memories = Memories()
         self._asking: Flight[Greeting | None] | None = None
         self._pool = Pool(self._open, around, brief=frozenset({HOUSE}))
 
@@ -66,11 +68,15 @@ class HttpLines:
     def doubt(self, line: Line) -> None:
         self._eras.forget(line.era)
 
+    def borrow(self, key: ScopeKey) -> Lease | None:
+        return self._pool.borrow(key)
+
     async def end(self, key: ScopeKey) -> None:
+        self._memories.forget(key)
         await self._pool.end(key)
 
     async def sweep(self, now: float) -> None:
-        await self._pool.sweep(now - self._idle)
+        await self._pool.sweep(now - self._idle, keep=self._memories.subscribed)
 
     async def close(self) -> None:
         await self._pool.close()
@@ -126,7 +132,7 @@ class HttpLines:
             raise
 
     async def _open(self, key: ScopeKey, call: Forward) -> LegacyLine:
-        line = await self._handshake.initialize(self._channel, call, self._life)
+        line = await self._handshake.initialize(self._channel, Guest(call, self._memories.of(key)), self._life)
         self._eras.prove(Era.LEGACY)
         return line
 

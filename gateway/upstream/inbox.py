@@ -11,6 +11,7 @@ from collections import deque
 
 from gateway.errors import GatewayError, Kind
 from gateway.protocol.jsonrpc import Message
+from gateway.upstream.pause import Pause, Silence
 
 MESSAGES = 1_024
 BYTES = 4_194_304
@@ -48,10 +49,12 @@ class Inbox:
         if not self._ended:
             self._end(error)
 
-    async def next(self, within: float, reason: str) -> Message:
-        """The next message, StopAsyncIteration at the end. Raises what `fail` was given, and TIMEOUT (`reason`)."""
+    async def next(self, within: float | None, reason: str, pause: Pause | None = None) -> Message:
+        """The next message, StopAsyncIteration at the end. Raises what `fail` was given, and TIMEOUT (`reason`) after
+        `within` seconds, `pause` not counted; None: never.
+        """
         if not self._waiting and not self._ended:
-            await self._wait(within, reason)
+            await self._wait(within, reason, pause or Pause())
         if self._waiting:
             message = self._waiting.popleft()
             self._room += _size(message)
@@ -65,11 +68,12 @@ class Inbox:
         self._error = error
         self._news.set()
 
-    async def _wait(self, within: float, reason: str) -> None:
+    async def _wait(self, within: float | None, reason: str, pause: Pause) -> None:
         self._news.clear()
         try:
-            async with asyncio.timeout(within):
-                await self._news.wait()
+            async with asyncio.timeout(within) as clock:
+                with pause.around(Silence(clock, within)):
+                    await self._news.wait()
         except TimeoutError:
             raise GatewayError(Kind.TIMEOUT, f"the server was silent for {within:g} s", reason=reason) from None
 

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 
 from gateway.catalog import digest
 from gateway.errors import GatewayError
+from gateway.protocol.listed import Listed
 from gateway.protocol.versions import Era
 from gateway.upstream.asking import Asker
-from gateway.upstream.catalogs import Listing, list_tools
+from gateway.upstream.catalogs import Listing, list_all, listable
 from gateway.upstream.line import Greeting, Line, Lines
-from gateway.upstream.wire import opened
 from health.probe import Observation, Step
 
 LIST_EVERY = 300.0
@@ -67,9 +67,9 @@ class Ladder:
                 climb.begin(Step.PING)
                 await self._ping(visit.line)
                 climb.done()
-            if due and offers_tools(visit.greeting):
+            if due and listable(visit.greeting):
                 climb.begin(Step.LIST)
-                climb.listed(await list_tools(self._asker, visit.line))
+                climb.listed(await list_all(self._asker, visit.line, visit.greeting))
                 self._listed = self._clock()
         finally:
             visit.release()
@@ -77,11 +77,6 @@ class Ladder:
     async def _ping(self, line: Line) -> None:
         """Any answer is a sign of life, "no such method" included."""
         (await self._asker.ask(line, "ping")).outcome()
-
-
-def offers_tools(greeting: Greeting) -> bool:
-    """Whether the server advertises tools; one that does not answers their list with an error."""
-    return greeting.capabilities is not None and "tools" in opened(greeting.capabilities, "capabilities")
 
 
 class _Climb:
@@ -93,7 +88,7 @@ class _Climb:
         self._begun = clock()
         self._latency = 0.0
         self._greeting: Greeting | None = None
-        self._listing: Listing | None = None
+        self._listings: Mapping[Listed, Listing] | None = None
 
     def begin(self, step: Step) -> None:
         self.step, self._begun = step, self._clock()
@@ -106,8 +101,8 @@ class _Climb:
         self._greeting = greeting
         self.done()
 
-    def listed(self, listing: Listing) -> None:
-        self._listing = listing
+    def listed(self, listings: Mapping[Listed, Listing]) -> None:
+        self._listings = listings
         self.done()
 
     def passed(self) -> Observation:
@@ -117,6 +112,7 @@ class _Climb:
         return self._observation(False, reason, detail)
 
     def _observation(self, ok: bool, reason: str | None, detail: str | None) -> Observation:
+        offers = None if self._listings is None else {listed: of.entries for listed, of in self._listings.items()}
         return Observation(
             ok=ok,
             step=self.step,
@@ -125,6 +121,6 @@ class _Climb:
             detail=detail,
             era=None if self._greeting is None else self._greeting.era.value,
             protocol_version=None if self._greeting is None else self._greeting.version,
-            tools=None if self._listing is None else len(self._listing.tools),
-            catalog_sha256=None if self._listing is None else digest(self._listing.tools),
+            tools=None if offers is None else len(offers.get(Listed.TOOLS, ())),
+            catalog_sha256=None if offers is None else digest(offers),
         )

@@ -9,21 +9,28 @@ MCP 2025-11-25 `basic/lifecycle`, `basic/transports` (Session Management), `basi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
 from gateway.protocol import jsonrpc, meta
+from gateway.protocol.eras import LEVELS
 from gateway.protocol.versions import HANDSHAKE_VERSIONS, LEGACY_VERSIONS, Era
 from gateway.upstream.asking import OURSELVES, Answer, Asker
 from gateway.upstream.exchange import Channel, Head, WireRequest
 from gateway.upstream.line import Again, Denied, Greeting, Life
+from gateway.upstream.pause import Pause
+from gateway.upstream.questions import Questions
 from gateway.upstream.refusals import Refusal, contradicts_legacy, not_served, session_lost
 from gateway.upstream.values import Forward
 from gateway.upstream.wire import allowed, cancelled, opened, request, said, token_of
+from gateway.upstream.wishes import SUBSCRIBE, UNSUBSCRIBE, Wishes
+from storage.tasks import Tasks
 
 VERSION = LEGACY_VERSIONS[-1]
 """The version that we ask for; the server may answer an older one."""
@@ -62,24 +69,54 @@ class HttpSession:
                 await self._channel.delete(self._headers)
 
 
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Who opens a session: `call` is the first that travels in it; `wishes` are those of the one client that it serves,
+    None when others may share it.
+    """
+
+    call: Forward
+    wishes: Wishes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What became of an `initialize`: `headers` name the session in every later message; a pipe ignores them."""
+
+    guest: Guest
+    greeting: Greeting
+    headers: Mapping[str, str]
+
+
 class LegacyLine:
-    """Carries requests within one session. `headers` name the session; a pipe ignores them."""
+    """Carries requests within one session; `pipe` says over what."""
 
     era = Era.LEGACY
 
-    def __init__(
-        self, channel: Channel, life: Life, greeting: Greeting, headers: Mapping[str, str], *, pipe: bool
-    ) -> None:
+    def __init__(self, channel: Channel, life: Life, session: Session, means: Means) -> None:
+        guest = session.guest
         self.channel = channel
         self.life = life
-        self.greeting: Greeting | None = greeting
-        self._headers = headers
-        self._pipe = pipe
+        self.greeting: Greeting | None = session.greeting
+        certain = guest.wishes is not None or not means.pipe
+        self.questions: Questions | None = Questions(means.asker, means.tasks, certain=certain)
+        self._headers = session.headers
+        self._opener = allowed(guest.call.headers)
+        self._wishes = guest.wishes
+        self._asker = means.asker
+        self._pipe = means.pipe
+        self._pause = Pause()
+        self._logs = _logs(session.greeting)
+        self._level: str | None = None
+        self._turn = asyncio.Lock()
 
     def compose(self, id: int, call: Forward) -> WireRequest:
         reserved = meta.for_legacy(call.meta, progress_token=token_of(id, call))
         params = {**call.params, "_meta": jsonrpc.encode(reserved)} if reserved else call.params
-        return WireRequest(id, request(id, call.method, params), self._with(call))
+        body = request(id, call.method, params)
+        return WireRequest(
+            id, body, self._with(call.headers), self._pause_of(call), lasting=call.lasting, on_pause=call.on_pause
+        )
 
     def again(self, refusal: Refusal) -> Again | None:
         if self._pipe:
@@ -90,53 +127,117 @@ class LegacyLine:
         return Again.ERA if contradicts_legacy(refusal) else None
 
     async def cancel(self, id: int, call: Forward, reason: str) -> None:
-        await self.channel.send(cancelled(id, reason), self._with(call))
+        await self.channel.send(cancelled(id, reason), self._with(call.headers))
 
     async def reply(self, body: bytes, call: Forward) -> None:
-        await self.channel.send(body, self._with(call))
+        await self.channel.send(body, self._with(call.headers))
 
-    def _with(self, call: Forward) -> dict[str, str]:
-        return {**allowed(call.headers), **self._headers}
+    async def tell(self, method: str, params: Raw | None) -> None:
+        await self.channel.send(jsonrpc.notification(method, params), {**self._opener, **self._headers})
+
+    async def attune(self, level: Raw, headers: Mapping[str, str]) -> None:
+        """`logging/setLevel`, where the server logs and the level is another than it was told in this session; a
+        refusal is not argued with.
+        """
+        if not self._differs(level):
+            return
+        async with self._turn:
+            if self._differs(level):
+                await self._asker.ask(self, "logging/setLevel", {"level": level}, headers or self._opener)
+                self._level = jsonrpc.string(level)
+                if self._wishes is not None:
+                    self._wishes.level = jsonrpc.copy(level)
+
+    def granted(self, call: Forward) -> None:
+        if self._wishes is not None and call.method in (SUBSCRIBE, UNSUBSCRIBE):
+            self._wishes.granted(call)
+
+    async def repeat(self) -> None:
+        """Tell a server that has forgotten it what this client wishes. Never raises for what the server does."""
+        if self._wishes is None:
+            return
+        with suppress(GatewayError):
+            if self._wishes.level is not None:
+                await self.attune(self._wishes.level, self._opener)
+            for params in self._wishes.subscriptions:
+                answer = await self._asker.ask(self, SUBSCRIBE, params, self._opener)
+                if answer.error is not None:
+                    return
+
+    def _differs(self, level: Raw) -> bool:
+        """Whether the server is to be told. A session that several clients share only becomes more talkative."""
+        wanted = jsonrpc.string(level)
+        if not self._logs or wanted == self._level or wanted not in LEVELS:
+            return False
+        return self._wishes is not None or self._level is None or LEVELS.index(wanted) < LEVELS.index(self._level)
+
+    def _pause_of(self, call: Forward) -> Pause | None:
+        """On a pipe nobody knows which call a question belongs to: it stops the clocks of all."""
+        if self._pipe:
+            return self._pause
+        return None if call.asks is None else Pause()
+
+    def _with(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return {**allowed(headers), **self._headers}
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What sessions at one server work with; `pipe` says that it is a program."""
+
+    asker: Asker
+    tasks: Tasks
+    pipe: bool
 
 
 class Handshake:
-    """Opens sessions over one kind of channel; `pipe` says which."""
+    """Opens sessions by `means`."""
 
-    def __init__(self, asker: Asker, *, pipe: bool) -> None:
-        self._asker = asker
-        self._pipe = pipe
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._asker = means.asker
 
     async def initialize(
-        self, channel: Channel, call: Forward, life: Callable[[Mapping[str, str] | None], Life]
+        self, channel: Channel, guest: Guest, life: Callable[[Mapping[str, str] | None], Life]
     ) -> LegacyLine:
-        """Open a session for the client of `call`.
+        """Open a session for `guest`.
 
         `life` gets the headers that end the session, None when the server gave it no id. Raises `Denied` when the
         server knows no `initialize`, and `GatewayError`.
         """
-        forwarded, number = allowed(call.headers), self._asker.number()
-        hello = WireRequest(number, request(number, "initialize", _params(call)), forwarded)
+        forwarded, number = allowed(guest.call.headers), self._asker.number()
+        hello = WireRequest(number, request(number, "initialize", _params(guest)), forwarded)
         answer = await self._asker.put(channel, hello, lambda body: channel.send(body, forwarded))
         greeting = _greeting(answer)
         named = _named(answer.head)
         headers = {"MCP-Protocol-Version": greeting.version, **named}
         ending = {**forwarded, **headers} if SESSION in named else None
-        line = LegacyLine(channel, life(ending), greeting, headers, pipe=self._pipe)
+        line = LegacyLine(channel, life(ending), Session(guest, greeting, headers), self._means)
         try:
-            await channel.send(jsonrpc.notification("notifications/initialized", None), {**forwarded, **headers})
+            await line.tell("notifications/initialized", None)
         except GatewayError:
             await line.life.end()
             raise
+        await line.repeat()
         return line
 
 
-def _params(call: Forward) -> dict[str, Raw]:
-    """Nothing is declared that we cannot relay."""
+def _params(guest: Guest) -> dict[str, Raw]:
+    """A legacy client that is alone in its session speaks for itself; for all others nothing is declared that we could
+    not relay.
+    """
+    client = guest.call.client
+    alone = guest.wishes is not None and client.era is Era.LEGACY and client.capabilities is not None
     return {
-        "protocolVersion": jsonrpc.text(VERSION),
-        "capabilities": Raw(b"{}"),
-        "clientInfo": call.client.info or OURSELVES,
+        "protocolVersion": jsonrpc.text(client.protocol_version if alone else VERSION),
+        "capabilities": client.capabilities if alone and client.capabilities else Raw(b"{}"),
+        "clientInfo": client.info or OURSELVES,
     }
+
+
+def _logs(greeting: Greeting) -> bool:
+    told = greeting.capabilities
+    return told is not None and jsonrpc.is_object(told) and "logging" in jsonrpc.members(told)
 
 
 def _greeting(answer: Answer) -> Greeting:

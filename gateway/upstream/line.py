@@ -6,7 +6,7 @@ knows its era and its session, so that nobody above asks for either; a line that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -16,6 +16,7 @@ from msgspec import Raw
 from gateway.errors import GatewayError, Kind
 from gateway.protocol.versions import Era
 from gateway.upstream.exchange import Channel, WireRequest
+from gateway.upstream.questions import Questions
 from gateway.upstream.refusals import Refusal
 from gateway.upstream.values import Forward, ScopeKey
 
@@ -26,6 +27,7 @@ class Again(StrEnum):
     UNSENT = "unsent"
     SESSION = "session"
     ERA = "era"
+    MIRRORS = "mirrors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,10 @@ class Line(Protocol):
     def greeting(self) -> Greeting | None:
         """What the server said when the line was opened; None where a line needs no opening."""
 
+    @property
+    def questions(self) -> Questions | None:
+        """What the server asks its client here; None in an era in which it cannot."""
+
     def compose(self, id: int, call: Forward) -> WireRequest:
         """`call` as this server wants it; `id` is ours, and the progress token where the client wants progress."""
 
@@ -95,6 +101,18 @@ class Line(Protocol):
 
     async def reply(self, body: bytes, call: Forward) -> None:
         """Send a response to a request that the server made while it served `call`."""
+
+    async def tell(self, method: str, params: Raw | None) -> None:
+        """Send a notification of the client's that belongs to no call. Raises `GatewayError`."""
+
+    async def attune(self, level: Raw, headers: Mapping[str, str]) -> None:
+        """Let the server know the least severity (a JSON string) of log messages that a legacy client wants, with the
+        client's allow-listed headers; none: those that opened the line. Raises `GatewayError` when the server cannot
+        be told.
+        """
+
+    def granted(self, call: Forward) -> None:
+        """The server has answered `call` with a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +137,9 @@ class Lines(Protocol):
 
     async def take(self, call: Forward) -> Lease:
         """The line for `call`, by the server's isolation. Raises `GatewayError`."""
+
+    def borrow(self, key: ScopeKey) -> Lease | None:
+        """The line of a scope if it is open, which a lost or ended one is not."""
 
     async def visit(self, *, anew: bool) -> Visit:
         """A line for the gateway's own questions, to a server that has just been reached. `anew`: let a server that

@@ -17,23 +17,18 @@ import msgspec
 from msgspec import Raw
 
 from gateway.errors import Kind
-from gateway.protocol import headers, jsonrpc, meta
+from gateway.protocol import headers, jsonrpc, meta, mirrors
 from gateway.protocol.versions import MODERN_VERSIONS, Era
 from gateway.upstream.asking import Asker
 from gateway.upstream.exchange import Channel, WireRequest
 from gateway.upstream.line import Again, Denied, Greeting, Life, Line
-from gateway.upstream.refusals import Refusal, contradicts_modern, denies_modern
-from gateway.upstream.values import Forward, ParamHeaders
+from gateway.upstream.refusals import HEADER_MISMATCH, Refusal, contradicts_modern, denies_modern
+from gateway.upstream.values import Forward
 from gateway.upstream.wire import allowed, cancelled, opened, request, said, token_of
 
 log = logging.getLogger(__name__)
 VERSION = MODERN_VERSIONS[-1]
 """The version that we ask for: the newest we know."""
-
-
-def no_param_headers(call: Forward) -> Mapping[str, str]:
-    """For tools without `x-mcp-header` annotations."""
-    return {}
 
 
 class Standing:
@@ -58,20 +53,14 @@ class ModernLine:
     """Carries modern requests over HTTP, or over the pipes of a child (`pipe`)."""
 
     era = Era.MODERN
+    questions = None
+    """A modern server asks in its results."""
 
-    def __init__(
-        self,
-        channel: Channel,
-        life: Life | None = None,
-        *,
-        pipe: bool = False,
-        param_headers: ParamHeaders = no_param_headers,
-    ) -> None:
+    def __init__(self, channel: Channel, life: Life | None = None, *, pipe: bool = False) -> None:
         self.channel = channel
         self.life: Life = life or Standing()
         self.greeting: Greeting | None = None
         self._pipe = pipe
-        self._param_headers = param_headers
 
     def compose(self, id: int, call: Forward) -> WireRequest:
         client = call.client
@@ -85,10 +74,14 @@ class ModernLine:
             progress_token=token_of(id, call),
         )
         body = request(id, call.method, {**call.params, "_meta": jsonrpc.encode(reserved)})
-        return WireRequest(id, body, {} if self._pipe else self._headers(call))
+        return WireRequest(id, body, {} if self._pipe else self._headers(call), lasting=call.lasting)
 
     def again(self, refusal: Refusal) -> Again | None:
-        return Again.ERA if not self._pipe and contradicts_modern(refusal) else None
+        if self._pipe:
+            return None
+        if refusal.code == HEADER_MISMATCH:
+            return Again.MIRRORS
+        return Again.ERA if contradicts_modern(refusal) else None
 
     async def cancel(self, id: int, call: Forward, reason: str) -> None:
         if self._pipe:
@@ -97,11 +90,21 @@ class ModernLine:
     async def reply(self, body: bytes, call: Forward) -> None:
         log.debug("a modern server sent a request, which its revision forbids; it gets no answer")
 
+    async def tell(self, method: str, params: Raw | None) -> None:
+        """A modern client notifies of nothing but cancellation."""
+
+    async def attune(self, level: Raw, headers: Mapping[str, str]) -> None:
+        """A modern server remembers nothing: each request says all."""
+
+    def granted(self, call: Forward) -> None:
+        """There is nothing to remember."""
+
     def _headers(self, call: Forward) -> Mapping[str, str]:
         own = {headers.PROTOCOL_VERSION: VERSION, headers.METHOD: call.method}
         if call.target is not None and call.method in headers.NAMED:
             own[headers.NAME] = headers.encode(call.target)
-        return {**allowed(call.headers), **self._param_headers(call), **own}
+        repeated = mirrors.mirrored(call.mirrors, call.params.get("arguments"))
+        return {**allowed(call.headers), **repeated, **own}
 
 
 async def discover(asker: Asker, line: Line) -> Greeting:

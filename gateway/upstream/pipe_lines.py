@@ -13,11 +13,13 @@ from gateway.protocol.versions import Era
 from gateway.upstream.asking import question
 from gateway.upstream.children import Children, Start
 from gateway.upstream.greeter import Greeter
+from gateway.upstream.legacy import Guest
 from gateway.upstream.line import Greeting, Lease, Line, Visit
 from gateway.upstream.modern import discover
 from gateway.upstream.scopes import HOUSE, Pool, ScopeKeys
 from gateway.upstream.surroundings import Surroundings
 from gateway.upstream.values import Forward, ScopeKey
+from gateway.upstream.wishes import Memories
 
 
 class _EndedAtSight(Exception):
@@ -35,6 +37,7 @@ class PipeLines:
         self._keys = ScopeKeys(spec.isolation)
         self._children = Children(start, around)
         self._greeter = Greeter(around)
+        self._memories = Memories()
         self._pool = Pool(self._open, around, most=spec.max_children)
 
     async def take(self, call: Forward) -> Lease:
@@ -56,11 +59,16 @@ class PipeLines:
     def doubt(self, line: Line) -> None:
         self._eras.forget(line.era)
 
+    def borrow(self, key: ScopeKey) -> Lease | None:
+        return self._pool.borrow(key)
+
     async def end(self, key: ScopeKey) -> None:
+        self._memories.forget(key)
         await self._pool.end(key)
 
     async def sweep(self, now: float) -> None:
-        await self._pool.sweep(now - self._around.terms.lifecycle.child_idle, keep=frozenset({HOUSE}))
+        kept = self._memories.subscribed | {HOUSE}
+        await self._pool.sweep(now - self._around.terms.lifecycle.child_idle, keep=kept)
 
     async def close(self) -> None:
         await self._pool.close()
@@ -76,19 +84,20 @@ class PipeLines:
 
     async def _open(self, key: ScopeKey, call: Forward) -> Line:
         self._children.check()
+        guest = Guest(call, self._memories.of(key))
         try:
-            return await self._child(call)
+            return await self._child(guest)
         except _EndedAtSight:
             self._eras.presume(Era.LEGACY)
-            return await self._child(call)
+            return await self._child(guest)
 
-    async def _child(self, call: Forward) -> Line:
+    async def _child(self, guest: Guest) -> Line:
         """Start a child and greet it."""
         undecided = self._eras.belief is None
         life = await self._children.start()
         line: Line | None = None
         try:
-            line = await self._greeter.greet(life, call)
+            line = await self._greeter.greet(life, guest)
         except GatewayError as error:
             ended = error.reason in ("closed", "exited")
             if undecided and ended:
@@ -100,7 +109,7 @@ class PipeLines:
             if line is None:
                 await life.end()
         self._eras.prove(line.era)
-        self._children.greeted(life)
+        self._children.greeted(life, line)
         return line
 
     def _give_up(self, ended: bool) -> None:

@@ -21,6 +21,9 @@ INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32600, -32601, -32602
 NOT_SERVED = frozenset({400, 404, 405, 406, 415})
 """HTTP statuses by which a server says that it does not serve such a request."""
 
+OF_REQUESTS = frozenset({METHOD_NOT_FOUND, INVALID_PARAMS})
+"""Codes by which a server says, with whatever status, that it knows the session and not what was asked."""
+
 GONE = frozenset({404, 410})
 SESSION_WORDS = re.compile(r"\bsession\b|mcp-session-id|not initiali[sz]ed", re.IGNORECASE)
 
@@ -50,7 +53,7 @@ def session_lost(refusal: Refusal, *, had_session: bool) -> str | None:
     """
     if refusal.code in MODERN_CODES:
         return None
-    if had_session and refusal.status in GONE:
+    if had_session and refusal.status in GONE and (refusal.code not in OF_REQUESTS or refusal.names_session):
         return f"status_{refusal.status}"
     if refusal.is_vague and refusal.names_session:
         if refusal.status == 400:

@@ -25,7 +25,7 @@ Isolation = Literal["auto", "session", "caller", "shared", "call"]
 HOUSE = ScopeKey("house")
 """The gateway's own scope: probes and discovery."""
 
-_ONE_CALL = "call:"
+_SESSION, _ONE_CALL = "session:", "call:"
 
 
 class ScopeKeys:
@@ -53,7 +53,22 @@ class ScopeKeys:
 
 def session_key(sid: str) -> ScopeKey:
     """The key of the lines that serve one client session alone."""
-    return ScopeKey(f"session:{sid}")
+    return ScopeKey(f"{_SESSION}{sid}")
+
+
+def session_of(key: ScopeKey) -> str | None:
+    """The sid of the one client session that lines of this scope serve; None for every other scope."""
+    return key.removeprefix(_SESSION) if is_of_session(key) else None
+
+
+def is_of_session(key: ScopeKey) -> bool:
+    """Whether lines of this scope serve one client session alone."""
+    return key.startswith(_SESSION)
+
+
+def is_of_one_call(key: ScopeKey) -> bool:
+    """Whether a line of this scope ends with the one call that it serves."""
+    return key.startswith(_ONE_CALL)
 
 
 @dataclass(slots=True, eq=False)
@@ -115,6 +130,14 @@ class Pool:
             raise
         return Lease(line, partial(self._give_back, slot))
 
+    def borrow(self, key: ScopeKey) -> Lease | None:
+        """The line of `key` if it is open; None otherwise."""
+        slot = self._slots.get(key)
+        if slot is None or slot.line is None or slot.stale:
+            return None
+        slot.users += 1
+        return Lease(slot.line, partial(self._give_back, slot))
+
     async def end(self, key: ScopeKey) -> None:
         """End the line of `key`, if there is one, in use or not. The end goes on when the waiting is cut short."""
         slot = self._slots.get(key)
@@ -171,7 +194,7 @@ class Pool:
     def _give_back(self, slot: _Slot) -> None:
         slot.users -= 1
         slot.last_used = self._clock()
-        if slot.users == 0 and (slot.key in self._brief or slot.key.startswith(_ONE_CALL)):
+        if slot.users == 0 and (slot.key in self._brief or is_of_one_call(slot.key)):
             self._drop(slot)
 
     def _drop(self, slot: _Slot) -> asyncio.Task[None] | None:

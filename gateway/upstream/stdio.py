@@ -91,7 +91,7 @@ class StdioChannel:
         inbox = self._intake.board.open(request.id)
         try:
             await self._write(request.body)
-            yield PipeExchange(inbox, self._timeouts)
+            yield PipeExchange(inbox, self._timeouts, request)
         finally:
             self._intake.board.close(request.id)
 
@@ -147,9 +147,10 @@ class PipeExchange:
 
     head: Head | None = None
 
-    def __init__(self, inbox: Inbox, timeouts: Timeouts) -> None:
+    def __init__(self, inbox: Inbox, timeouts: Timeouts, request: WireRequest) -> None:
         self._inbox = inbox
         self._timeouts = timeouts
+        self._request = request
         self._heard = False
 
     def __aiter__(self) -> Self:
@@ -158,6 +159,7 @@ class PipeExchange:
     async def __anext__(self) -> Message:
         """The next message. Waits `first_byte` seconds for the first one, `idle` for each further one."""
         within, reason = (self._timeouts.idle, "idle") if self._heard else (self._timeouts.first_byte, "first_byte")
-        message = await self._inbox.next(within, reason)
+        limit = None if self._request.lasting else within
+        message = await self._inbox.next(limit, reason, self._request.pause)
         self._heard = True
         return message

@@ -54,6 +54,9 @@ class Unserved:
     async def take(self, call: Forward) -> Lease:
         self._refuse()
 
+    def borrow(self, key: ScopeKey) -> Lease | None:
+        return None
+
     async def visit(self, *, anew: bool) -> Visit:
         self._refuse()
 

@@ -7,16 +7,28 @@ The rule: nothing here is ever changed after it was made; whatever a server need
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NewType, Protocol
 
 from msgspec import Raw
 
 from gateway.protocol.jsonrpc import Message
+from gateway.protocol.listed import Listed
+from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
 from gateway.settings import Config, Lifecycle, Limits, ServerSpec, Timeouts
 from health.settings import HealthSettings
+
+OnPause = Callable[[int], None]
+"""Hears that the server has closed its stream and wants to be asked for the rest in so many milliseconds. Synchronous,
+never raises.
+"""
+
+
+def keep_waiting(retry: int) -> None:
+    """Whoever waits for the call need not know."""
+
 
 ScopeKey = NewType("ScopeKey", str)
 """Names one upstream session, or one child, among those of a server."""
@@ -26,8 +38,9 @@ ScopeKey = NewType("ScopeKey", str)
 class ClientFacts:
     """What one request says of its client; legacy clients said it once, in `initialize`.
 
-    `capabilities` and `info` are the client's own JSON texts; `log_level` is the level of a modern request;
-    `wants_progress` says that the request carried a progress token, which stays with the caller.
+    `capabilities` and `info` are the client's own JSON texts; `log_level` is that of the modern request, or the one
+    that a legacy client's session has set; `wants_progress` says that the request carried a progress token, which
+    stays with the caller.
     """
 
     era: Era
@@ -50,10 +63,15 @@ class Scope:
 class Forward:
     """One request for a server.
 
-    `target` is the server's own name of the tool (prompt, URI) and goes into `Mcp-Name`; `params` are the members of
-    the request's `params` without `_meta`, names already the server's own; `meta` are the members of the client's
-    `_meta`, reserved keys included (they are replaced here); `headers` are the client headers that the allowlist
-    passes to this server.
+    `target` is the server's own name of the tool (prompt, URI, task) and goes into `Mcp-Name`; `params` are the
+    members of the request's `params` without `_meta`, names already the server's own; `meta` are the members of the
+    client's `_meta`, reserved keys included (they are replaced here); `headers` are the client headers that the
+    allowlist passes to this server.
+
+    `mirrors` are those of the tool's schema (`x-mcp-header`). `asks` answers what a legacy server asks while it serves
+    this call (never `ping`, which is answered here); None: the server is told that nobody can be asked. A `lasting`
+    request (`subscriptions/listen`, a legacy `tasks/result`) takes none of the server's places and has no time limit.
+    `on_pause` is told when the server sends us away for a while.
     """
 
     method: str
@@ -63,6 +81,10 @@ class Forward:
     client: ClientFacts
     scope: Scope
     headers: Mapping[str, str] = field(default_factory=dict)
+    mirrors: tuple[Mirror, ...] = ()
+    asks: ServerRequests | None = None
+    lasting: bool = False
+    on_pause: OnPause = keep_waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +132,10 @@ class Relay(Protocol):
         """How often the request was sent; 0 while it was not."""
 
     @property
+    def status(self) -> int | None:
+        """The HTTP status of the server's answer; None before it came, and on a pipe."""
+
+    @property
     def upstream_us(self) -> int:
         """Microseconds spent waiting for the server."""
 
@@ -124,8 +150,8 @@ class Relay(Protocol):
 class Discovery:
     """What a server says of itself, and all that it offers.
 
-    `tools` are the definitions as the server wrote them, each with its own copy of the bytes and a usable, unique
-    name; `flaws` are one-line reasons for what was left out.
+    `offers` are the definitions as the server wrote them, each with its own copy of the bytes and a usable name that
+    is unique among its kind; `flaws` are one-line reasons for what was left out.
     """
 
     era: Era
@@ -133,15 +159,23 @@ class Discovery:
     capabilities: Raw | None
     server_info: Raw | None
     instructions: str | None
-    tools: tuple[Raw, ...]
+    offers: Mapping[Listed, tuple[Raw, ...]]
     flaws: tuple[str, ...] = ()
+
+    @property
+    def tools(self) -> tuple[Raw, ...]:
+        return self.offers.get(Listed.TOOLS, ())
 
 
 class ServerRequests(Protocol):
     """Who answers the requests that a legacy server makes while it serves a call (elicitation, sampling, roots)."""
 
     async def answer(self, request: Message, call: Forward | None) -> bytes:
-        """The whole JSON-RPC response to `request`; `call` is the one it belongs to, None when that is unknown."""
+        """The whole JSON-RPC response to `request`; `call` is the one it belongs to, None when that is unknown.
+
+        Cancelled when the server takes its request back, and when the call is over. A `GatewayError` becomes an error
+        response.
+        """
 
 
 class UpstreamEvents(Protocol):
@@ -169,5 +203,5 @@ class Unheard:
     def dropped(self, reason: str) -> None: ...
 
 
-ParamHeaders = Callable[[Forward], Mapping[str, str]]
-"""The `Mcp-Param-*` headers of a call, from the `x-mcp-header` annotations of its tool (MCP 2026-07-28)."""
+Relist = Callable[[Forward], Awaitable[tuple[Mirror, ...]]]
+"""Lists the server's tools again, and gives the mirrors of the call's tool as they are now. Raises `GatewayError`."""

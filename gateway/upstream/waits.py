@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from gateway.errors import GatewayError, Kind
+from gateway.upstream.pause import Pause, Silence
 
 
 class Waits:
@@ -20,11 +21,15 @@ class Waits:
         self.clocks: set[asyncio.Timeout] = set()
         self.ended = False
 
-    def within(self, seconds: float, late: Callable[[], GatewayError]) -> Wait:
-        """A context to wait in for `seconds` at most. Raises `late()` after that, SERVER_CLOSED (reason `closed`)
-        after `end`.
+    def within(
+        self, seconds: float | None, late: Callable[[], GatewayError], pause: Pause | None = None
+    ) -> Wait | PausedWait:
+        """A context to wait in for `seconds` at most, `pause` not counted; None: for ever. Raises `late()` after that,
+        SERVER_CLOSED (reason `closed`) after `end`.
         """
-        return Wait(self, asyncio.timeout(seconds), late)
+        clock = asyncio.timeout(seconds)
+        wait = Wait(self, clock, late)
+        return wait if pause is None else PausedWait(wait, pause, Silence(clock, seconds))
 
     def end(self) -> None:
         """Nothing is waited for any more."""
@@ -43,6 +48,10 @@ class Wait:
         self._clock = clock
         self._late = late
 
+    @property
+    def ending(self) -> bool:
+        return self._waits.ended
+
     async def __aenter__(self) -> None:
         if self._waits.ended:
             raise closed()
@@ -57,6 +66,33 @@ class Wait:
             await self._clock.__aexit__(kind, error, trace)
         except TimeoutError:
             raise (closed() if self._waits.ended else self._late()) from None
+
+
+class PausedWait:
+    """A wait whose clock stands still while `pause` is held."""
+
+    def __init__(self, wait: Wait, pause: Pause, silence: Silence) -> None:
+        self._wait = wait
+        self._pause = pause
+        self._silence = silence
+
+    async def __aenter__(self) -> None:
+        await self._wait.__aenter__()
+        self._pause.join(self)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pause.part(self)
+        await self._wait.__aexit__(kind, error, trace)
+
+    def stop(self) -> None:
+        if not self._wait.ending:
+            self._silence.stop()
+
+    def go(self) -> None:
+        if not self._wait.ending:
+            self._silence.go()
 
 
 def closed(*, unsent: bool = False) -> GatewayError:

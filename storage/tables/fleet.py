@@ -88,8 +88,11 @@ server_catalogs = Table(
     Column("server_info", long_text()),
     Column("capabilities", long_text()),
     Column("tools", long_bytes(), nullable=False),
+    Column("prompts", long_bytes()),
+    Column("resources", long_bytes()),
+    Column("templates", long_bytes()),
 )
-"""The last good catalog of each server; `server_info`, `capabilities` and `tools` are the server's own JSON."""
+"""The last good catalog of each server; `server_info`, `capabilities` and what it lists are its own JSON."""
 
 replicas = Table(
     "replicas",

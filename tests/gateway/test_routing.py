@@ -3,16 +3,28 @@ import json
 import pytest
 from msgspec import Raw
 
-from gateway.catalog import Catalog, digest, tools_of
+from gateway.catalog import Catalog, digest, entries_of
 from gateway.errors import GatewayError, Kind
+from gateway.methods import Names
+from gateway.protocol.listed import Listed
+from gateway.protocol.params import open_params
 from gateway.protocol.versions import Era
-from gateway.routing import AGGREGATE, PAGE_SIZE, Server, find, page, shelf, table
+from gateway.routing import AGGREGATE, PAGE_SIZE, Selection, Server, changes, find, page, shelf, table
 from gateway.settings import ServerSpec
 
 
 def catalog(*names, instructions=None):
     definitions = [Raw(json.dumps({"name": name, "inputSchema": {"type": "object"}}).encode()) for name in names]
-    return Catalog(Era.MODERN, "2026-07-28", None, None, instructions, tools_of(definitions), digest(definitions), 0)
+    return offering(instructions=instructions, tools=definitions)
+
+
+def offering(era=Era.MODERN, capabilities=None, instructions=None, **lists):
+    """A catalog of these lists of definitions (JSON texts)."""
+    lists = {Listed(kind): [Raw(one) for one in found] for kind, found in lists.items()}
+    said = capabilities or {listed.capability: {} for listed in lists}
+    offers = {listed: entries_of(listed, found) for listed, found in lists.items()}
+    about = Raw(json.dumps(said).encode())
+    return Catalog(era, "x", about, None, instructions, offers, digest(lists), 0)
 
 
 def server(number, slug):
@@ -25,7 +37,11 @@ def house(**offers):
 
 
 def listed(endpoint, era=Era.MODERN):
-    return [json.loads(definition)["name"] for definition in page(endpoint, era, None)[0]]
+    return [json.loads(definition)["name"] for definition in page(endpoint, Listed.TOOLS, era, None)[0]]
+
+
+def tool(endpoint, name):
+    return find(endpoint, Names.TOOL, open_params(Raw(json.dumps({"name": name}).encode())))
 
 
 @pytest.mark.trap(38)
@@ -34,9 +50,9 @@ def test_one_tool_on_two_servers_is_two_names_that_lead_to_their_own_server():
     names = listed(aggregate)
     assert len(names) == len(set(names)) == 4
     for name in names:
-        route = find(aggregate, name)
+        route = tool(aggregate, name)
         assert name.startswith(route.server.slug)
-    assert {(find(aggregate, name).server.slug, find(aggregate, name).tool) for name in names} == {
+    assert {(tool(aggregate, name).server.slug, tool(aggregate, name).target) for name in names} == {
         ("a", "get"),
         ("a", "Get"),
         ("a-b", "get"),
@@ -51,7 +67,7 @@ def test_names_that_models_do_not_take_are_altered_apart_and_lead_to_the_origina
     names = listed(aggregate)
     assert len(set(names)) == 4
     assert all(len(name) <= 64 and name.isascii() for name in names)
-    assert [find(aggregate, name).tool for name in names] == long
+    assert [tool(aggregate, name).target for name in names] == long
 
 
 def test_a_servers_own_door_keeps_its_names():
@@ -61,7 +77,7 @@ def test_a_servers_own_door_keeps_its_names():
 def test_an_unknown_tool_and_an_unknown_server_have_their_own_errors():
     built = house(s=catalog("get"))
     with pytest.raises(GatewayError) as caught:
-        find(built.endpoint(AGGREGATE), "get")
+        tool(built.endpoint(AGGREGATE), "get")
     assert caught.value.kind is Kind.UNKNOWN_TOOL
     with pytest.raises(GatewayError) as caught:
         built.endpoint("nope")
@@ -83,7 +99,7 @@ def test_pages_hold_a_thousand_and_follow_each_other_without_gap_or_repetition()
     endpoint = house(s=catalog(*names)).endpoint("s")
     seen, cursor = [], None
     while True:
-        definitions, cursor = page(endpoint, Era.MODERN, cursor)
+        definitions, cursor = page(endpoint, Listed.TOOLS, Era.MODERN, cursor)
         assert len(definitions) <= PAGE_SIZE
         seen += [json.loads(definition)["name"] for definition in definitions]
         if cursor is None:
@@ -94,7 +110,7 @@ def test_pages_hold_a_thousand_and_follow_each_other_without_gap_or_repetition()
 @pytest.mark.parametrize("cursor", ["", "x", "AAAA", "!!!", "é", "WyJ0b29scyIsIm5vcGUiXQ", "WzFd", "e30"])
 def test_a_cursor_that_is_not_ours_is_invalid_params(cursor):
     with pytest.raises(GatewayError) as caught:
-        page(house(s=catalog("a")).endpoint("s"), Era.MODERN, cursor)
+        page(house(s=catalog("a")).endpoint("s"), Listed.TOOLS, Era.MODERN, cursor)
     assert caught.value.kind is Kind.INVALID_PARAMS
 
 
@@ -113,3 +129,115 @@ def test_instructions_of_several_servers_stand_under_headings_and_are_bounded():
     assert len(text) < 2_100
     assert built.endpoint("a").instructions == "do this"
     assert built.endpoint("c").instructions is None
+
+
+def uri(endpoint, uri):
+    route = find(endpoint, Names.URI, open_params(Raw(json.dumps({"uri": uri}).encode())))
+    return route.server.slug, route.target
+
+
+def ref(endpoint, **ref):
+    route = find(endpoint, Names.REF, open_params(Raw(json.dumps({"ref": ref}).encode())))
+    return route.server.slug, route.target
+
+
+FILES = offering(
+    resources=[b'{"uri":"file:///README.md"}', b'{"uri":"https://x.org/a"}', b'{"uri":"ui://app"}'],
+    resourceTemplates=[b'{"uriTemplate":"file:///{+path}"}', b'{"uriTemplate":"https://x.org/{id}/b"}'],
+    prompts=[b'{"name":"greet"}'],
+)
+
+
+def test_a_wrapped_uri_says_whose_it_is_listed_or_not():
+    aggregate = house(docs=FILES, git=FILES).endpoint(AGGREGATE)
+    assert uri(aggregate, "git+file:///README.md") == ("git", "file:///README.md")
+    assert uri(aggregate, "git+file:///never/listed") == ("git", "file:///never/listed")
+    assert uri(aggregate, "ui://git/app") == ("git", "ui://app")
+    assert uri(aggregate, "ui://docs/elsewhere") == ("docs", "ui://elsewhere")
+
+
+def test_what_the_web_serves_goes_to_whoever_lists_it_first():
+    aggregate = house(docs=FILES, git=FILES).endpoint(AGGREGATE)
+    assert uri(aggregate, "https://x.org/a") == ("docs", "https://x.org/a")
+    assert uri(aggregate, "https://x.org/7/b") == ("docs", "https://x.org/7/b")
+
+
+@pytest.mark.parametrize("unknown", ["file:///README.md", "no-such+file:///a", "https://x.org/c", "ui://nobody/a", ""])
+def test_a_uri_of_nobody_is_told_by_name(unknown):
+    with pytest.raises(GatewayError) as caught:
+        uri(house(docs=FILES).endpoint(AGGREGATE), unknown)
+    assert (caught.value.kind, caught.value.data) == (Kind.INVALID_PARAMS, {"uri": unknown})
+
+
+def test_a_servers_own_door_passes_every_uri_on():
+    endpoint = house(docs=FILES).endpoint("docs")
+    assert uri(endpoint, "file:///README.md") == ("docs", "file:///README.md")
+    assert uri(endpoint, "test://never/listed") == ("docs", "test://never/listed")
+
+
+def test_names_that_stay_belong_to_the_server_that_stands_first():
+    first, second = (offering(tools=[b'{"name":"a"}', b'{"name":"%b"}' % own]) for own in (b"b", b"c"))
+    shelves = [shelf(server(1, "one"), first), shelf(server(2, "two"), second), shelf(server(3, "docs"), FILES)]
+    endpoint = table(shelves, [Selection(AGGREGATE, prefixed=False)]).endpoint(AGGREGATE)
+    assert listed(endpoint) == ["a", "b", "c"]
+    assert [tool(endpoint, name).server.slug for name in ("a", "b", "c")] == ["one", "one", "two"]
+    assert endpoint.shadowed == 1
+    assert uri(endpoint, "file:///README.md") == ("docs", "file:///README.md")
+    assert uri(endpoint, "file:///by/template") == ("docs", "file:///by/template")
+    with pytest.raises(GatewayError):
+        uri(endpoint, "other:///a")
+
+
+def test_a_group_is_an_endpoint_of_its_own():
+    shelves = [shelf(server(1, "a"), catalog("x")), shelf(server(2, "b"), catalog("y")), shelf(server(3, "c"), None)]
+    built = table(shelves, [Selection(AGGREGATE), Selection("groups/some", frozenset({"a", "b"}))])
+    group = built.endpoint("groups/some")
+    assert listed(group) == ["a__x", "b__y"]
+    assert group.complete
+    assert not built.endpoint(AGGREGATE).complete
+    with pytest.raises(GatewayError) as caught:
+        built.endpoint("groups/none")
+    assert caught.value.kind is Kind.UNKNOWN_SERVER
+
+
+def test_an_argument_is_completed_by_the_server_of_its_prompt_or_template():
+    built = house(docs=FILES, git=FILES)
+    aggregate = built.endpoint(AGGREGATE)
+    assert ref(aggregate, type="ref/prompt", name="git__greet") == ("git", "greet")
+    assert ref(aggregate, type="ref/resource", uri="git+file:///{+path}") == ("git", "file:///{+path}")
+    assert ref(aggregate, type="ref/resource", uri="docs+file:///README.md") == ("docs", "file:///README.md")
+    assert ref(built.endpoint("git"), type="ref/prompt", name="never listed") == ("git", "never listed")
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [{"type": "ref/prompt", "name": "greet"}, {"type": "ref/resource", "uri": "x"}, {"type": "ref/prompt"}, {}],
+)
+def test_an_argument_of_nothing_that_is_known_is_refused(unknown):
+    with pytest.raises(GatewayError) as caught:
+        ref(house(docs=FILES).endpoint(AGGREGATE), **unknown)
+    assert caught.value.kind is Kind.INVALID_PARAMS
+
+
+@pytest.mark.trap(35)
+def test_a_change_is_told_where_the_list_that_is_seen_has_changed():
+    before = house(a=catalog("x"), b=FILES)
+    same, other = house(a=catalog("x"), b=FILES), house(a=catalog("x", "y"), b=FILES)
+    assert changes(before, same, Era.MODERN) == {}
+    assert changes(before, other, Era.MODERN) == {
+        "a": ("notifications/tools/list_changed",),
+        AGGREGATE: ("notifications/tools/list_changed",),
+    }
+    without = offering(prompts=[b'{"name":"greet"}'])
+    assert changes(before, house(a=catalog("x"), b=without), Era.LEGACY)["b"] == (
+        "notifications/resources/list_changed",
+    )
+
+
+def test_a_cursor_of_one_list_is_none_of_another():
+    names = [f"t{n}" for n in range(PAGE_SIZE + 1)]
+    prompts = [json.dumps({"name": name}).encode() for name in names]
+    endpoint = house(s=offering(tools=prompts, prompts=prompts)).endpoint("s")
+    _, cursor = page(endpoint, Listed.TOOLS, Era.MODERN, None)
+    with pytest.raises(GatewayError):
+        page(endpoint, Listed.PROMPTS, Era.MODERN, cursor)

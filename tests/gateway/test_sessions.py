@@ -1,13 +1,17 @@
 import asyncio
+import gc
 
 import pytest
 
-from gateway.errors import GatewayError, Kind
+from gateway.archive import KEPT_SECONDS
+from gateway.errors import HTTP_STATUS, GatewayError, Kind
 from gateway.sealing import Sealer
-from gateway.sessions import LIFETIME, RING_FRAMES, Sessions, Stream
+from gateway.sessions import LIFETIME, Session, Sessions
 from gateway.sink import Answer
+from gateway.streams import Stream
 from storage.records import Caller
 from storage.tasks import Tasks
+from tests.support.readers import Follower, Plain
 from tests.support.waiting import until
 
 ALICE = Caller(user_id=7, user="alice")
@@ -23,23 +27,6 @@ class Clock:
     def entropy(self, size: int) -> bytes:
         self._count += 1
         return self._count.to_bytes(size, "big")
-
-
-class Reader:
-    """A sink that keeps what it is given; `gate` makes it slow."""
-
-    def __init__(self) -> None:
-        self.frames: list[bytes] = []
-        self.answers: list[Answer] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def send(self, frame: bytes) -> None:
-        await self.gate.wait()
-        self.frames.append(frame)
-
-    async def finish(self, answer: Answer) -> None:
-        self.answers.append(answer)
 
 
 @pytest.fixture
@@ -75,8 +62,8 @@ def lost(task):
     return Answer(b"lost")
 
 
-def open_one(sessions, caller=ALICE, endpoint="time"):
-    return sessions.open(caller, endpoint, "2025-11-25", b'{"roots":{}}', b'{"name":"c","version":"1"}')
+def open_one(sessions, caller=ALICE, endpoint="time", version="2025-11-25"):
+    return sessions.open(caller, endpoint, version, b'{"roots":{}}', b'{"name":"c","version":"1"}')
 
 
 async def test_a_session_comes_back_from_its_id_with_what_initialize_agreed(sessions):
@@ -171,12 +158,12 @@ async def test_an_exchange_outlives_the_reader_that_began_it(sessions):
         await stream.finish(Answer(b"done"))
 
     stream = session.begin(b"1", work, lost)
-    reading = asyncio.get_running_loop().create_task(stream.relay(Reader()))
+    reading = asyncio.get_running_loop().create_task(stream.relay(Plain()))
     await asyncio.sleep(0)
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
     go.set()
-    later = Reader()
+    later = Plain()
     await stream.relay(later)
     assert later.answers == [Answer(b"done")]
 
@@ -220,51 +207,9 @@ async def test_the_reason_of_a_stop_reaches_the_exchange(sessions, stop, kind):
     assert heard == [kind]
 
 
-@pytest.mark.trap(18)
-async def test_a_slow_reader_makes_its_writer_wait_and_memory_stay_bounded(sessions):
-    stream = Stream(lambda count: None)
-    reader = Reader()
-    reader.gate.clear()
-    loop = asyncio.get_running_loop()
-    reading = loop.create_task(stream.relay(reader))
-    await asyncio.sleep(0)
-    sent = 0
-
-    async def write() -> None:
-        nonlocal sent
-        for number in range(3 * RING_FRAMES):
-            await stream.send(b"%d" % number)
-            sent += 1
-        await stream.finish(Answer(b"end"))
-
-    writing = loop.create_task(write())
-    for _ in range(4 * RING_FRAMES):
-        await asyncio.sleep(0)
-    assert sent <= RING_FRAMES + 1
-    reader.gate.set()
-    async with asyncio.timeout(5):
-        await asyncio.gather(reading, writing)
-    assert reader.frames == [b"%d" % number for number in range(3 * RING_FRAMES)]
-    assert reader.answers == [Answer(b"end")]
-
-
-@pytest.mark.trap(18)
-async def test_without_a_reader_the_oldest_frames_are_dropped_and_counted():
-    dropped = []
-    stream = Stream(dropped.append)
-    for number in range(RING_FRAMES + 10):
-        await stream.send(b"%d" % number)
-    await stream.finish(Answer(b"end"))
-    reader = Reader()
-    await stream.relay(reader)
-    assert len(dropped) == 10
-    assert reader.frames[0] == b"10"
-    assert len(reader.frames) == RING_FRAMES
-
-
 async def test_the_newest_standing_stream_wins_and_the_older_one_ends(sessions):
     session = sessions.find(open_one(sessions), ALICE, "time")
-    older, reader = session.stand(), Reader()
+    older, reader = session.stand(), Plain()
     reading = asyncio.get_running_loop().create_task(older.relay(reader))
     await asyncio.sleep(0)
     newer = session.stand()
@@ -282,7 +227,7 @@ async def test_an_exchange_that_is_stopped_before_its_first_step_still_ends_its_
     session = sessions.find(open_one(sessions), ALICE, "time")
     stream = session.begin(b"1", lambda stream: asyncio.Event().wait(), lost)
     session.cancel(b"1")
-    reader = Reader()
+    reader = Plain()
     async with asyncio.timeout(5):
         await stream.relay(reader)
     assert reader.answers == [Answer(b"lost")]
@@ -294,3 +239,177 @@ async def test_the_session_that_is_being_used_is_never_the_one_that_makes_room(t
     busy.begin(b"1", lambda stream: asyncio.Event().wait(), lost)
     token = open_one(sessions)
     assert sessions.find(token, ALICE, "time") is sessions.find(token, ALICE, "time")
+
+
+async def reading(stream, reader, after=None):
+    """A task that reads; it has begun."""
+    task = asyncio.get_running_loop().create_task(stream.relay(reader, after))
+    await asyncio.sleep(0)
+    return task
+
+
+async def hang_up(task):
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def answered(sessions, session, body, frames=(b"frame",)):
+    """The reader of an exchange that streamed and ended."""
+
+    async def work(stream: Stream) -> None:
+        for frame in frames:
+            await stream.send(frame)
+        await stream.finish(Answer(body))
+
+    reader = Follower()
+    async with asyncio.timeout(5):
+        await session.begin(b"1", work, lost).relay(reader)
+        await until(lambda: not session.busy)
+    return reader
+
+
+@pytest.mark.parametrize("version", ["2025-03-26", "2025-06-18", "2025-11-25"])
+async def test_every_revision_has_event_ids_and_the_newest_alone_is_primed(sessions, version):
+    session = sessions.find(open_one(sessions, version=version), ALICE, "time")
+    reader = await answered(sessions, session, b"done")
+    assert len(set(reader.ids)) == 2
+    assert reader.first == (0 if version == "2025-11-25" else None)
+
+
+async def test_event_ids_are_unique_in_the_session_over_all_its_streams_and_lives(sessions, clock):
+    token = open_one(sessions)
+    ids = []
+    for _ in range(3):
+        session = sessions.find(token, ALICE, "time")
+        for body in (b"a", b"b"):
+            ids += (await answered(sessions, session, body)).ids
+        session.say(b"news")
+        reader = Follower()
+        stream = session.stand()
+        await hang_up(await reading(stream, reader))
+        session.leave(stream)
+        ids += reader.ids
+        clock.now += 2_000
+        sessions.sweep(1_800)
+    assert len(ids) == len(set(ids)) == 15
+
+
+async def test_an_event_id_means_nothing_to_another_session(sessions):
+    session, other = (sessions.find(open_one(sessions), ALICE, "time") for _ in range(2))
+    reader = await answered(sessions, session, b"done")
+    assert session.resume(reader.ids[0])[1] == 1
+    with pytest.raises(GatewayError) as caught:
+        other.resume(reader.ids[0])
+    assert caught.value.kind is Kind.INVALID_REQUEST
+
+
+@pytest.mark.parametrize(
+    "wrong", ["nonsense", "{name}", "{name}.", "{name}.x", "{name}.9", "{name}.-1", "{name}.²", "."]
+)
+async def test_an_id_that_names_no_event_is_refused_and_not_as_a_lost_session(sessions, wrong):
+    session = sessions.find(open_one(sessions), ALICE, "time")
+    reader = await answered(sessions, session, b"done")
+    with pytest.raises(GatewayError) as caught:
+        session.resume(wrong.format(name=reader.ids[0].partition(".")[0]))
+    assert HTTP_STATUS[caught.value.kind] == 400
+    assert not session.stands
+
+
+async def test_an_ended_stream_is_kept_for_its_time_and_its_standing_one_begins_anew(sessions, clock):
+    session = sessions.find(open_one(sessions), ALICE, "time")
+    reader, listener = await answered(sessions, session, b"done"), Follower()
+    session.say(b"news")
+    stream = session.stand()
+    await hang_up(await reading(stream, listener))
+    session.leave(stream)
+    clock.now += KEPT_SECONDS - 1
+    sessions.sweep(1_800)
+    stream, after = session.resume(reader.ids[0])
+    again = Follower()
+    await stream.relay(again, after)
+    assert again.answers == [b"done"]
+    clock.now += KEPT_SECONDS + 1
+    sessions.sweep(1_800)
+    with pytest.raises(GatewayError):
+        session.resume(reader.ids[0])
+    stream, after = session.resume(listener.ids[0])
+    session.say(b"more")
+    later = Follower()
+    await hang_up(await reading(stream, later, after))
+    assert later.frames == [b"more"]
+
+
+async def test_what_nobody_has_read_waits_for_the_next_get_and_what_was_read_for_whoever_asks(sessions):
+    session = sessions.find(open_one(sessions), ALICE, "time")
+    session.say(b"before")
+    readers = [Follower() for _ in range(4)]
+    for reader in readers[:2]:
+        stream = session.stand()
+        task = await reading(stream, reader)
+        session.say(b"while")
+        await until(lambda reader=reader: reader.frames[-1:] == [b"while"])
+        await hang_up(task)
+        session.leave(stream)
+        session.say(b"after")
+    assert readers[0].frames == [b"before", b"while"]
+    assert readers[1].frames == [b"after", b"while"]
+    stream, after = session.resume(readers[0].ids[0])
+    await hang_up(await reading(stream, readers[2], after))
+    session.leave(stream)
+    assert readers[2].frames == [b"while", b"after", b"while", b"after"]
+    stream = session.stand()
+    await hang_up(await reading(stream, readers[3]))
+    assert readers[3].frames == []
+
+
+async def test_a_session_stands_while_the_newest_of_its_gets_is_read(sessions):
+    session = sessions.find(open_one(sessions), ALICE, "time")
+    first = session.stand()
+    second = session.stand()
+    session.leave(first)
+    assert session.stands
+    session.leave(second)
+    assert not session.stands
+
+
+@pytest.mark.trap(1)
+async def test_a_thousand_sessions_with_streams_leave_nothing_behind(tasks, clock):
+    sessions = make_sessions(tasks, clock, most=2_000)
+    before = census()
+    for _ in range(1_000):
+        session = sessions.find(open_one(sessions), ALICE, "time")
+        await answered(sessions, session, b"done")
+        session.say(b"news")
+    for _ in range(500):
+        session = sessions.find(open_one(sessions), ALICE, "time")
+        stream = session.stand()
+        await hang_up(await reading(stream, Follower()))
+        session.leave(stream)
+    assert census() > before + 1_500
+    del session, stream
+    await asyncio.sleep(0)  # the loop lets go of the last task
+    clock.now += 1_801
+    assert len(sessions.sweep(1_800)) == 1_500
+    assert census() == before
+
+
+async def test_a_session_that_was_busy_for_long_is_not_forgotten_the_moment_it_is_idle(sessions, clock):
+    session = sessions.find(open_one(sessions), ALICE, "time")
+    stream = session.stand()
+    clock.now += 10_000
+    session.leave(stream)
+    assert sessions.sweep(1_800) == []
+
+
+async def test_the_end_of_a_session_keeps_nothing_of_its_streams(sessions):
+    token = open_one(sessions)
+    session = sessions.find(token, ALICE, "time")
+    reader = await answered(sessions, session, b"done")
+    sessions.end(session)
+    with pytest.raises(GatewayError):
+        session.resume(reader.ids[0])
+
+
+def census():
+    gc.collect()
+    return sum(isinstance(one, Stream | Session) for one in gc.get_objects())

@@ -1,4 +1,4 @@
-"""MCP clients that no one here wrote, each driven as a process of its own: list the tools, call one, report.
+"""MCP clients that no one here wrote, each driven as a process of its own: a few steps, and what it saw of each.
 
 The scripts stand in tests/e2e/interop/clients; Inspector is a program already. The rule: a script holds nothing but
 the client's documented usage, so that whatever fails is the client or what it talks to.
@@ -12,7 +12,7 @@ import os
 import sys
 import venv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,27 @@ INSPECTOR_TOOL_FAILED = 5
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What one step showed: `names` of a list (or the URI that was read), `text` of an answer, or the `error`."""
+
+    names: list[str] = field(default_factory=list)
+    text: str = ""
+    is_error: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True)
 class Report:
     """What a client saw. `version` is the negotiated protocol version, None where the client does not tell."""
 
     version: str | None
-    tools: list[str]
-    text: str
-    is_error: bool
+    steps: list[Seen]
+
+
+Step = Sequence[Any]
+"""`["tools"]`, `["prompts"]`, `["resources"]`, `["call", name, arguments]`, `["prompt", name, arguments]` or
+`["read", uri]`.
+"""
 
 
 @dataclass(frozen=True)
@@ -47,13 +61,27 @@ class Client:
     mode: str | None
     version: str | None
 
-    async def drive(self, url: str, tool: str, arguments: Mapping[str, Any]) -> Report:
-        """List and call. Raises AssertionError with what the client complained of, Unavailable without it."""
+    async def drive(self, url: str, *steps: Step, answer: Mapping[str, Any] | None = None) -> Report:
+        """Take the steps in order, accepting elicitations with `answer`. Raises AssertionError with what the client
+        complained of, Unavailable without it.
+        """
         if self.runtime == "inspector":
-            return await _inspect(node(), url, tool, arguments, self.mode or "legacy")
+            seen = [await _inspect(node(), url, self.mode or "legacy", *step) for step in steps]
+            return Report(None, seen)
         command, folder = self._command()
         mode = [] if self.mode is None else [self.mode]
-        return Report(**json.loads(await _run([*command, url, tool, json.dumps(arguments), *mode], folder)))
+        told = json.loads(await _run([*command, url, json.dumps(steps), json.dumps(answer or {}), *mode], folder))
+        return Report(told["version"], [Seen(**step) for step in told["steps"]])
+
+    @property
+    def era(self) -> str:
+        """The era that it speaks."""
+        return "modern" if self.mode in ("auto", "modern") else "legacy"
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can be asked while it runs."""
+        return self.runtime != "inspector"
 
     def _command(self) -> tuple[list[str], Path]:
         script = str(SCRIPTS / self.script)
@@ -89,19 +117,29 @@ def python_v1() -> Path:
     return installed("python-1.30", [pinned], install) / "bin" / "python"
 
 
-async def _inspect(runtime: Node, url: str, tool: str, arguments: Mapping[str, Any], era: str) -> Report:
+async def _inspect(runtime: Node, url: str, era: str, do: str, name: str = "", arguments: object = None) -> Seen:
+    """One step is one run of Inspector."""
     common = [*runtime.inspector, "--cli", "--server-url", url, "--transport", "http", "--protocol-era", era]
     common += ["--format", "json", "--quiet", "--method"]
-    listed = json.loads(await _run([*common, "tools/list"], runtime.folder))["result"]
-    chosen = ["--tool-name", tool, "--tool-args-json", json.dumps(arguments)]
-    said = await _run([*common, "tools/call", *chosen], runtime.folder, good=(0, INSPECTOR_TOOL_FAILED))
-    called = json.loads(said)["result"]
-    return Report(
-        version=None,
-        tools=[one["name"] for one in listed["tools"]],
-        text=called["content"][0]["text"],
-        is_error=called.get("isError", False),
-    )
+    spelt = json.dumps(arguments or {})
+    words = {
+        "tools": ["tools/list"],
+        "prompts": ["prompts/list"],
+        "resources": ["resources/list"],
+        "call": ["tools/call", "--tool-name", name, "--tool-args-json", spelt],
+        "prompt": ["prompts/get", "--prompt-name", name],
+        "read": ["resources/read", "--uri", name],
+    }[do]
+    said = await _run([*common, *words], runtime.folder, good=(0, INSPECTOR_TOOL_FAILED))
+    result = json.loads(said)["result"]
+    match do:
+        case "call":
+            return Seen(text=result["content"][0]["text"], is_error=result.get("isError", False))
+        case "prompt":
+            return Seen(text=result["messages"][0]["content"]["text"])
+        case "read":
+            return Seen(names=[result["contents"][0]["uri"]], text=result["contents"][0]["text"])
+    return Seen(names=[one.get("uri") or one["name"] for one in result[do]])
 
 
 async def _run(command: Sequence[str], folder: Path, good: Sequence[int] = (0,)) -> str:

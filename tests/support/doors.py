@@ -16,19 +16,25 @@ from msgspec import Raw
 
 from gateway.access import KeyRing, frontier
 from gateway.calls import CallFacts, Calls
-from gateway.catalog import Catalog, digest, tools_of
+from gateway.catalog import Catalog, digest, entries_of
 from gateway.clock import Clock
+from gateway.dispatch import Dispatch
 from gateway.errors import GatewayError
+from gateway.http.chat import ChatDoor
 from gateway.http.door import Doors
-from gateway.pipeline import Live, Pipeline
+from gateway.live import Live
+from gateway.pipeline import Pipeline
 from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message, MessageKind
+from gateway.protocol.listed import Listed
 from gateway.protocol.versions import Era
 from gateway.routing import Server, shelf, table
 from gateway.sealing import Sealer
 from gateway.sessions import SessionFacts, Sessions
 from gateway.settings import Limits, ServerSpec
-from gateway.upstream.values import Forward
+from gateway.states import States
+from gateway.subscriptions import Subscriptions
+from gateway.upstream.values import Forward, Scope
 from storage.errors import RecordsFull
 from storage.records import Caller, Finished, Started
 from storage.tasks import Tasks
@@ -44,6 +50,7 @@ class Relaying:
     era: Era
     token: int | None
     attempts: int = 1
+    status: int | None = None
     upstream_us: int = 500
     left_early: bool = False
     entered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -86,6 +93,27 @@ class Scripted:
         self.relays: list[Relaying] = []
         self.called = asyncio.Event()
         self.behaviour: Behaviour = echo
+        self.notified: list[tuple[Scope, str, Raw | None]] = []
+        self.levels: list[tuple[Scope, Raw]] = []
+        self.followed: frozenset[str] = frozenset()
+        self.honoured: frozenset[str] = frozenset()
+        self.attended: set[str] = set()
+
+    async def notify(self, scope: Scope, method: str, params: Raw | None) -> None:
+        self.notified.append((scope, method, params))
+
+    async def set_level(self, scope: Scope, level: Raw) -> None:
+        self.levels.append((scope, level))
+
+    async def follow(self, uris: frozenset[str]) -> frozenset[str]:
+        self.followed = uris
+        return uris & self.honoured
+
+    def attend(self, sid: str) -> None:
+        self.attended.add(sid)
+
+    def unattend(self, sid: str) -> None:
+        self.attended.discard(sid)
 
     @asynccontextmanager
     async def forward(self, call: Forward) -> AsyncIterator[Relaying]:
@@ -118,6 +146,7 @@ class Memory:
         self.facts: list[CallFacts] = []
         self.full = False
         self.refusals: list[str] = []
+        self.doubted: list[str] = []
         self.statuses: list[int] = []
         self.streams = 0
         self.any_closed = asyncio.Event()
@@ -135,6 +164,9 @@ class Memory:
 
     def call_finished(self, facts: CallFacts) -> None:
         self.facts.append(facts)
+
+    def catalog_changed(self, server: Server) -> None:
+        self.doubted.append(server.slug)
 
     def request(self, door: str, era: str, status: int) -> None:
         self.statuses.append(status)
@@ -184,8 +216,11 @@ class House:
             on_dropped=lambda count: None,
             most=1_000,
         )
-        self.calls = Calls(self.memory, self.down, self.memory, clock)
-        self.pipeline = Pipeline(self, self.sessions, self.calls, self.memory)
+        states = States(Sealer([b"k" * 32], "state"), clock.now, clock.entropy)
+        self.subscriptions = Subscriptions()
+        self.calls = Calls(self.memory, self.down, self.memory, clock, states)
+        dispatch = Dispatch(self, self.sessions, self.subscriptions, self.calls, self.tasks)
+        self.pipeline = Pipeline(self, self.sessions, dispatch, self.memory)
         self.client: TestClient[Any, Any]
 
     async def settle(self, endpoint: str, seconds: float) -> None:
@@ -253,16 +288,11 @@ async def house(
     """Doors on a free port; `servers` are slugs with their eras."""
     scripted = {slug: Scripted(era) for slug, era in (servers or {"time": Era.MODERN}).items()}
     built = House(scripted, keys or KeyRing({}, LOCAL), tools or {})
-    doors = Doors(
-        built.pipeline,
-        built.tasks,
-        built.memory,
-        built.memory,
-        limits=limits or Limits(),
-        frontier=lambda: built.live.frontier,
-    )
+    parts = (built.pipeline, built.tasks, built.memory, built.memory)
+    doors = Doors(*parts, limits=limits or Limits(), frontier=lambda: built.live.frontier)
+    chat = ChatDoor(*parts, limits=limits or Limits(), frontier=lambda: built.live.frontier)
     app = web.Application(client_max_size=0)
-    app.add_routes(doors.routes())
+    app.add_routes([*doors.routes(), *chat.routes()])
     server = TestServer(app)
     await server.start_server(auto_decompress=False)  # the test server cancels handlers already
     async with TestClient(server) as client:
@@ -278,6 +308,8 @@ def _table(servers: Mapping[str, Scripted], tools: Mapping[str, list[dict[str, A
             Raw(msgspec.json.encode(tool))
             for tool in tools.get(slug, [{"name": "now", "inputSchema": {"type": "object"}}])
         ]
-        catalog = Catalog(scripted.era, "x", None, None, None, tools_of(offered), digest(offered), 0)
+        offers = {Listed.TOOLS: entries_of(Listed.TOOLS, offered)}
+        said = Raw(b'{"tools":{}}')
+        catalog = Catalog(scripted.era, "x", said, None, None, offers, digest({Listed.TOOLS: offered}), 0)
         shelves.append(shelf(Server(number, slug, ServerSpec(name=slug, slug=slug), b"r"), catalog))
     return table(shelves)

@@ -5,7 +5,8 @@
         …
         assert [asked.method for asked in server.asked] == ["initialize", "notifications/initialized", "tools/call"]
 
-`tools/call` runs the tool of that name in `server.tools`; what is scripted by method stands in `server.answers`.
+`tools/call` runs the tool of that name in `server.tools`; what is scripted by method stands in `server.served`, or in
+`server.answers` where not even a session is asked for.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ class McpServer:
         self.deleted: list[str] = []
         self.sessions: dict[str, Session] = {}
         self.answers: dict[str, Answer] = {}
+        self.served: dict[str, Answer] = {}
         self.tools: dict[str, Tool] = {"count": count_up, "echo": echo}
         self.definitions: list[Any] = [{"name": "count", "inputSchema": {}}, {"name": "echo", "inputSchema": {}}]
         self.capabilities: dict[str, Any] = {"tools": {}}
@@ -212,6 +214,8 @@ class McpServer:
         return web.Response(status=int(self.lost), text="no such session")
 
     async def _serve(self, asked: Asked) -> web.StreamResponse:
+        if (serve := self.served.get(asked.method)) is not None:
+            return await serve(asked)
         if asked.method == "ping":
             return asked.result({})
         if asked.method == "tools/list":

@@ -63,6 +63,9 @@ class PipeServer:
         self.legacy, self.modern, self.on_unknown = legacy, modern, on_unknown
         self.children: list[PipeChild] = []
         self.tools: dict[str, Tool] = {"count": _count, "echo": _echo, "exit": _exit, "hang": _hang}
+        self.served: dict[str, Tool] = {}
+        """What a child does about further methods."""
+        self.capabilities: dict[str, Any] = {"tools": {}}
         self.read_ahead = 1
         """Messages that a child reads before it answers the first."""
         self._news = asyncio.Condition()
@@ -111,7 +114,7 @@ class PipeServer:
             case "server/discover":
                 await child.result(asked, {"supportedVersions": [MODERN], "capabilities": {"tools": {}}})
             case "initialize" if self.legacy:
-                about = {"serverInfo": {"name": "peer", "version": "1"}, "capabilities": {"tools": {}}}
+                about = {"serverInfo": {"name": "peer", "version": "1"}, "capabilities": self.capabilities}
                 await child.result(asked, {"protocolVersion": LEGACY, **about})
             case "ping" if not modern:
                 await child.result(asked, {})
@@ -119,6 +122,8 @@ class PipeServer:
                 await child.result(asked, {"tools": [{"name": name, "inputSchema": {}} for name in self.tools]})
             case "tools/call":
                 await self.tools[asked["params"]["name"]](child, asked)
+            case method if method in self.served:
+                await self.served[method](child, asked)
             case _:
                 await child.error(asked, -32601, "Method not found")
         return None

@@ -118,6 +118,31 @@ async def test_silence_commits_a_stream_that_comments_keep_alive():
         writer.close()
 
 
+@pytest.mark.trap(19)
+async def test_silence_primes_a_stream_that_is_followed_before_its_first_comment():
+    async with Served(Patience(silence=0.01, comment=0.01)) as served:
+        reader, writer, reply = await served.connect()
+        assert await reply.follow(lambda number: f"s.{number}", 0)
+        await reader.readuntil(b"\r\n\r\n")
+        assert (await reader.readuntil(b"data: \n\n")).endswith(b"id: s.0\ndata: \n\n")
+        assert b":\n\n" in await reader.readuntil(b":\n\n")
+        await reply.conclude(1, Answer(b'{"late":true}'))
+        served.finished.set()
+        assert b'id: s.1\nevent: message\ndata: {"late":true}\n\n' in await reader.readuntil(b"true}\n\n")
+        writer.close()
+
+
+async def test_a_client_that_takes_no_stream_follows_none():
+    async with Served(Patience()) as served:
+        reader, writer, reply = await served.connect(b"application/json")
+        assert not await reply.follow(lambda number: f"s.{number}", 0)
+        await reply.event(1, b'{"progress":1}')
+        await reply.conclude(2, Answer(b"{}", 201))
+        served.finished.set()
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 201")
+        writer.close()
+
+
 async def test_a_client_that_takes_no_stream_waits_in_silence_for_its_json():
     async with Served(Patience(silence=0.01, comment=0.01)) as served:
         reader, writer, reply = await served.connect(b"application/json")

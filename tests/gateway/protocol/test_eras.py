@@ -97,7 +97,7 @@ def test_the_two_required_keys_are_enough() -> None:
     modern = eras.check_modern(http(CALL), call())
     assert (modern.version, bytes(modern.capabilities)) == ("2026-07-28", b'{"roots": {}}')
     assert (modern.client_info, modern.log_level) == (None, None)
-    assert modern.params.name == "echo"
+    assert modern.params.word("name") == "echo"
 
 
 def test_what_the_client_says_of_itself_is_handed_on_as_it_is() -> None:
@@ -176,7 +176,7 @@ def test_a_header_that_differs_from_the_body_is_32020(headers: Headers) -> None:
     ],
 )
 def test_a_header_that_agrees_in_another_spelling_passes(headers: Headers) -> None:
-    assert eras.check_modern(http(headers), call()).params.name == "echo"
+    assert eras.check_modern(http(headers), call()).params.word("name") == "echo"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_every_method_with_a_name_needs_its_header(method: str, params: dict[str
 def test_a_name_that_is_no_string_is_left_to_the_method(name: Any) -> None:
     params = eras.check_modern(http(CALL), call(name=name)).params
     with pytest.raises(GatewayError) as error:
-        _ = params.name
+        _ = params.word("name")
     assert JSONRPC_CODE[error.value.kind] == -32602
 
 

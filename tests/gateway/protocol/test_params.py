@@ -7,7 +7,7 @@ import pytest
 from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
-from gateway.protocol.params import claim_of, client_names, open_params, rewritten, trace_id_of
+from gateway.protocol.params import claim_of, client_names, open_params, recorded, renamed, rewritten, trace_id_of
 from storage.records import Claim
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -41,7 +41,7 @@ def test_a_bad_meta_is_refused(meta: Any) -> None:
 @pytest.mark.parametrize("name", [None, 7, ["a"], "\ud800"])
 def test_a_name_must_be_a_string_of_whole_characters(name: Any) -> None:
     with pytest.raises(GatewayError, match="name must be a string") as error:
-        _ = open_params(raw({"name": name})).name
+        _ = open_params(raw({"name": name})).word("name")
     assert error.value.kind is Kind.INVALID_PARAMS
 
 
@@ -53,17 +53,19 @@ def test_a_cursor_may_be_empty_and_must_be_a_string() -> None:
 
 def test_another_name_takes_the_place_of_the_old_one() -> None:
     params = open_params(Raw(b'{"x":1.10,"name":"a","_meta":{"progressToken":1,"k":2e1},"arguments":{ }}'))
-    assert [(name, bytes(value)) for name, value in params.named("b").items()] == [
+    assert [(name, bytes(value)) for name, value in renamed(params.members, "b").items()] == [
         ("x", b"1.10"),
         ("name", b'"b"'),
+        ("_meta", b'{"progressToken":1,"k":2e1}'),
         ("arguments", b"{ }"),
     ]
 
 
 def test_the_record_keeps_what_is_sent_on_and_nothing_of_this_hop() -> None:
     params = open_params(Raw(b'{"x":1.10,"_meta":{"chat.gateway/sessionId":"s","k":2e1},"name":"a"}'))
-    assert params.recorded("b") == b'{"x":1.10,"_meta":{"k":2e1},"name":"b"}'
-    assert open_params(Raw(b'{"name":"a","_meta":{"progressToken":1}}')).recorded("b") == b'{"name":"b"}'
+    assert recorded(params.members, params.meta) == b'{"x":1.10,"_meta":{"k":2e1},"name":"a"}'
+    bare = open_params(Raw(b'{"name":"a","_meta":{"progressToken":1}}'))
+    assert recorded(bare.members, bare.meta) == b'{"name":"a"}'
 
 
 def test_params_are_rewritten_in_their_order() -> None:

@@ -11,6 +11,7 @@ from aiohttp import ClientSession, web
 from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
+from gateway.protocol.listed import Listed
 from gateway.protocol.versions import Era
 from gateway.upstream import catalogs
 from gateway.upstream.catalogs import Listing
@@ -128,10 +129,10 @@ async def test_an_error_is_told_with_the_servers_words(server: McpServer, upstre
 
 
 def test_a_listing_is_bounded_in_tools_and_in_complaints() -> None:
-    listing = Listing()
-    for number in range(catalogs.MOST_TOOLS + 2):
-        listing.add(Raw(b'{"name":"t%d"}' % number))
-    assert len(listing.tools) == catalogs.MOST_TOOLS
+    listing = Listing(Listed.TOOLS)
+    for number in range(catalogs.MOST_ENTRIES + 2):
+        listing.add(Raw(b'{"name":"t%d"}' % number), mirrored=False)
+    assert len(listing.entries) == catalogs.MOST_ENTRIES
     assert listing.flaws == ("the server lists more than 20000 tools; the rest was left out",)
     for number in range(100):
         listing.complain(f"flaw {number}")

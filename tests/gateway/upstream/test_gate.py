@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from gateway.errors import GatewayError, Kind
-from gateway.upstream.gate import Gate
+from gateway.upstream.gate import Gate, Place
 
 
 def soon(seconds: float = 5.0) -> float:
@@ -44,6 +44,24 @@ async def test_waiting_calls_enter_in_order_as_places_come_free() -> None:
         gate.leave()
     assert order == [0, 1, 2]
     assert (gate.inside, gate.waiting) == (0, 0)
+
+
+async def test_a_place_can_be_lent_and_those_inside_are_one_too_many_until_one_leaves() -> None:
+    gate = Gate("docs", 1, 0)
+    place = Place(gate)
+    await gate.enter(soon())
+    for _ in range(3):
+        place.stop()
+        place.go()
+    await gate.enter(soon())
+    assert gate.inside == 2
+    for _ in range(2):
+        with pytest.raises(GatewayError):
+            await gate.enter(soon())
+        gate.leave()
+    await gate.enter(soon())
+    with pytest.raises(GatewayError):
+        await gate.enter(soon())
 
 
 @pytest.mark.trap(28)

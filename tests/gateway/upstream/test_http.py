@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import datetime
 import gzip
 import ipaddress
@@ -1002,6 +1003,30 @@ async def test_a_stream_that_its_server_keeps_is_fetched_to_the_end(
         ("GET", "a/3", "s"),
     ]
     assert gets[0].header("Content-Type") is None
+
+
+@pytest.mark.parametrize(
+    ("politely", "retry", "told"), [(True, 1, [1]), (True, None, []), (False, 1, [])], ids=["asked", "silent", "broken"]
+)
+async def test_whoever_waits_hears_that_its_server_asked_to_be_polled(
+    session: aiohttp.ClientSession, politely: bool, retry: int | None, told: list[int]
+) -> None:
+    async def script(call: Call) -> None:
+        await call.stream()
+        if call.method == "POST":
+            await call.event(b"", id="1", retry=retry)
+        else:
+            await call.event(answer(ask().body, RESULT), id="2")
+        if politely:
+            await call.end()
+        else:
+            await call.raw(b"5")
+        call.close()
+
+    heard: list[int] = []
+    async with bench(session, script) as b:
+        assert kinds(await b.ask(dataclasses.replace(ask(), on_pause=heard.append))) == ["result"]
+    assert heard == told
 
 
 async def test_a_stream_that_its_server_does_not_keep_has_ended(session: aiohttp.ClientSession) -> None:

@@ -23,6 +23,8 @@ UNDECIDED = (401, 402, 403, 409, 429, 500, 502, 503, 504)
         (Refusal(404), "status_404"),
         (Refusal(410), "status_410"),
         (Refusal(404, -32001, "Session not found"), "status_404"),
+        (Refusal(404, -32602, "Invalid session"), "status_404"),
+        (Refusal(404, -32603, "Internal error"), "status_404"),
         (Refusal(400, -32600, "Bad Request: Missing session ID"), "status_400"),
         (Refusal(400, -32000, "Bad Request: No valid session ID provided"), "status_400"),
         (Refusal(400, -32000, "Bad Request: Server not initialized"), "status_400"),
@@ -45,6 +47,8 @@ def test_a_server_says_in_many_ways_that_it_has_lost_a_session(refusal: Refusal,
         Refusal(400, -32600, "method must be a string"),
         Refusal(400, None, "bad request"),
         Refusal(404, -32022, "Unsupported protocol version"),
+        Refusal(404, -32601, "Method not found"),
+        Refusal(404, -32602, "Unknown resource"),
     ],
 )
 def test_nothing_else_costs_a_session(refusal: Refusal) -> None:

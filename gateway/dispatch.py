@@ -1,0 +1,191 @@
+"""What each method does: answered here, or passed on to a server.
+
+Which question: who serves this method to a client of this era, and where does a call go? Touches the live table, the
+sessions, the subscriptions and the calls through what it is given. The rule: a method is one entry of one table; what
+is no entry is an extension's, or nobody's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+
+from msgspec import Raw
+
+from gateway import local, methods, routing, subscriptions
+from gateway.calls import Calls, Forwarder
+from gateway.errors import GatewayError, Kind
+from gateway.live import Source
+from gateway.methods import Method, Names
+from gateway.protocol import eras, jsonrpc, mirrors
+from gateway.protocol.headers import McpHeaders
+from gateway.protocol.jsonrpc import Message
+from gateway.protocol.listed import Listed
+from gateway.protocol.versions import Era
+from gateway.request import Request
+from gateway.routing import Endpoint, Route
+from gateway.sessions import SessionFacts, Sessions
+from gateway.sink import Answer, Sink
+from gateway.subscriptions import Listen, Resource, Subscriptions
+from gateway.upstream.values import Scope
+from storage.tasks import Tasks
+
+COLD_LIST_SECONDS = 2.0
+EMPTY_RESULT = b"{}"
+
+_Serve = Callable[[Request, Sink], Awaitable[None]]
+
+
+class Dispatch:
+    """Serves requests whose envelope has been read."""
+
+    def __init__(
+        self, source: Source, sessions: Sessions, subscriptions: Subscriptions, calls: Calls, tasks: Tasks
+    ) -> None:
+        self._source = source
+        self._sessions = sessions
+        self._subscriptions = subscriptions
+        self._calls = calls
+        self._tasks = tasks
+        lists: dict[str, _Serve] = {listed.method: partial(self._list, listed) for listed in Listed}
+        self._serves: Mapping[Era, Mapping[str, _Serve]] = {
+            Era.MODERN: {
+                "server/discover": self._discover,
+                "subscriptions/listen": self._listen,
+                **lists,
+                **self._forwarding(Era.MODERN),
+            },
+            Era.LEGACY: {
+                "ping": self._ping,
+                "logging/setLevel": self._set_level,
+                **lists,
+                **self._forwarding(Era.LEGACY),
+            },
+        }
+
+    async def serve(self, request: Request, sink: Sink) -> None:
+        """Answer `request` on `sink`. Raises `GatewayError`."""
+        await self._serves[request.era].get(request.method, self._extension)(request, sink)
+
+    async def settled(self, endpoint: Endpoint) -> Endpoint:
+        """The endpoint once its servers were listed, at most two seconds later; at once when it is complete."""
+        if endpoint.complete:
+            return endpoint
+        await self._source.settle(endpoint.key, COLD_LIST_SECONDS)
+        return self._source.live.table.endpoint(endpoint.key)
+
+    async def tell(self, endpoint: Endpoint, scope: Scope, message: Message) -> None:
+        """Pass a client's notification on to the servers that it has sessions with."""
+        for upstream in self._upstreams(endpoint):
+            await upstream.notify(scope, message.method, message.params)
+
+    def attend(self, facts: SessionFacts, there: bool) -> None:
+        """Whether the client of a session reads what its servers say outside calls."""
+        endpoint = self._source.live.table.endpoints.get(facts.endpoint)
+        for upstream in () if endpoint is None else self._upstreams(endpoint):
+            (upstream.attend if there else upstream.unattend)(facts.sid)
+
+    async def _ping(self, request: Request, sink: Sink) -> None:
+        await sink.finish(Answer(jsonrpc.result(request.id, EMPTY_RESULT)))
+
+    async def _discover(self, request: Request, sink: Sink) -> None:
+        await sink.finish(Answer(jsonrpc.result(request.id, local.discovered(request.endpoint))))
+
+    async def _set_level(self, request: Request, sink: Sink) -> None:
+        level = request.params.members.get("level", Raw(b"null"))
+        if jsonrpc.word(level) not in eras.LEVELS:
+            raise GatewayError(Kind.INVALID_PARAMS, f"Invalid params: level must be one of {', '.join(eras.LEVELS)}")
+        if request.sid is not None and (session := self._sessions.alive(request.sid)) is not None:
+            session.level = jsonrpc.copy(level)
+            for upstream in self._upstreams(request.endpoint):
+                await upstream.set_level(request.scope, session.level)
+        await sink.finish(Answer(jsonrpc.result(request.id, EMPTY_RESULT)))
+
+    async def _list(self, listed: Listed, request: Request, sink: Sink) -> None:
+        endpoint = await self.settled(request.endpoint)
+        found = local.listed(endpoint, listed, request.era, request.params.cursor)
+        await sink.finish(Answer(jsonrpc.result(request.id, found)))
+
+    async def _listen(self, request: Request, sink: Sink) -> None:
+        endpoint = await self.settled(request.endpoint)
+        wanted = subscriptions.wanted(request.params.members)
+        listen = self._subscriptions.open(request.id, endpoint.key, wanted.methods & local.told(endpoint, Era.MODERN))
+        try:
+            await self._follow(listen, endpoint, wanted.uris)
+            await sink.send(listen.acknowledgement())
+            async for frame in listen.frames():
+                await sink.send(frame)
+        finally:
+            for server_id in self._subscriptions.close(listen):
+                self._tasks.spawn(self._refollow(server_id), "follow")
+        await sink.finish(Answer(listen.result()))
+
+    async def _follow(self, listen: Listen, endpoint: Endpoint, uris: Sequence[str]) -> None:
+        """Let `listen` follow the resources of `uris` that their servers honour."""
+        resources = {}
+        for uri in uris:
+            with suppress(GatewayError):
+                route = routing.find_resource(endpoint, uri)
+                resources[Resource(route.server.id, route.target)] = uri
+        servers = {resource.server_id for resource in resources}
+        self._subscriptions.follow(listen, resources)
+        honoured = dict(zip(servers, await asyncio.gather(*map(self._refollow, servers)), strict=True))
+        kept = frozenset(resource for resource in resources if resource.uri in honoured[resource.server_id])
+        self._subscriptions.narrow(listen, kept)
+
+    async def _refollow(self, server_id: int) -> frozenset[str]:
+        """Tell a server what its clients follow now; what it honours."""
+        upstream = self._source.live.upstreams.get(server_id)
+        if upstream is None or upstream.era is not Era.MODERN:
+            return frozenset()
+        return await upstream.follow(self._subscriptions.followed(server_id))
+
+    def _forwarding(self, era: Era) -> dict[str, _Serve]:
+        return {
+            name: partial(self._forward, method) for name, method in methods.FORWARDED.items() if era in method.eras
+        }
+
+    async def _forward(self, method: Method, request: Request, sink: Sink) -> None:
+        if method.session and request.sid is None:
+            raise GatewayError(Kind.INVALID_REQUEST, f"{request.method} needs a session: initialize first")
+        route, upstream = await self._route(method.names, request)
+        if upstream.era is not None and upstream.era not in method.eras:
+            raise _unknown_method(request)
+        if request.era is Era.MODERN and route.mirrors:
+            mirrors.check(route.mirrors, request.params.members.get("arguments"), McpHeaders(request.headers))
+        await self._calls.run(request, route, upstream, sink)
+
+    async def _extension(self, request: Request, sink: Sink) -> None:
+        """A method that MCP's core does not know goes to the one server that it can be for."""
+        route = request.endpoint.whole()
+        if request.method in methods.UNKNOWN_TO[request.era] or route is None:
+            raise _unknown_method(request)
+        await self._calls.run(request, route, self._upstream(route), sink)
+
+    async def _route(self, names: Names, request: Request) -> tuple[Route, Forwarder]:
+        """Where the call goes. A server that was never listed may offer anything: on its own endpoint the name is
+        passed on as it is, on an aggregate the first listing is awaited.
+        """
+        endpoint = request.endpoint
+        try:
+            route = routing.find(endpoint, names, request.params)
+        except GatewayError:
+            if endpoint.complete:
+                raise
+            route = routing.find(await self.settled(endpoint), names, request.params)
+        return route, self._upstream(route)
+
+    def _upstream(self, route: Route) -> Forwarder:
+        if (upstream := self._source.live.upstreams.get(route.server.id)) is None:
+            raise GatewayError(Kind.SERVER_DOWN, f"Server '{route.server.slug}' was just removed from this gateway.")
+        return upstream
+
+    def _upstreams(self, endpoint: Endpoint) -> list[Forwarder]:
+        upstreams = self._source.live.upstreams
+        return [upstreams[server.id] for server in endpoint.servers if server.id in upstreams]
+
+
+def _unknown_method(request: Request) -> GatewayError:
+    return GatewayError(Kind.METHOD_NOT_FOUND, "Method not found", data={"method": request.method[:128]})
