@@ -28,8 +28,8 @@ def main() -> None:
                 if not scenario.passed:
                     print(f"  ✗ {described(scenario)}")
         table = scores.tabulate(measuring.measured)
-    scores.FILE.write_text(scores.dump(table), encoding="utf-8")
-    page.FILE.write_text(page.page(table, versions()), encoding="utf-8")
+        scores.FILE.write_text(scores.dump(table), encoding="utf-8")
+        page.FILE.write_text(page.page(table, versions()), encoding="utf-8")
 
 
 def described(scenario: Scenario) -> str:

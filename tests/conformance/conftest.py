@@ -14,8 +14,7 @@ from tests.support.cache import Unavailable
 @pytest.fixture(scope="session")
 def measuring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     try:
-        running_stand = stand(tmp_path_factory.mktemp("conformance"))
-        with running_stand as one:
-            yield one
+        with stand(tmp_path_factory.mktemp("conformance")) as everything:
+            yield everything
     except Unavailable as error:
         absent(f"the official conformance suite: {error}")

@@ -32,8 +32,8 @@ same for the suite's client scenarios. What passes directly and fails through th
 {aggregate}
 The reference is the official Python SDK's everything-server, behind a front that makes it a server of one era (legacy
 up to 2025-11-25, modern from 2026-07-28) and lets it ask clients only for what they have declared. The client
-scenarios run the SDK's conformance client through a gateway that has the suite's mock server behind it; those about
-authorization are left out, since the gateway does not log in on behalf of its clients.
+scenarios run the SDK's conformance client through a gateway that has the suite's mock server behind it; the mock judges
+what it receives. Those about authorization are left out, since the gateway does not log in on behalf of its clients.
 
 | software | version |
 |---|---|
