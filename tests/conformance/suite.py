@@ -29,6 +29,7 @@ LAST_WORDS = 5
 """Lines of what a client says that a complaint holds, chatter left out."""
 
 OWN_ERRORS: Mapping[str, str] = {
+    "initialize": "it lists tools of a mock that says it has none, and the gateway takes the mock at its word",
     "request-metadata": "it calls a tool that the mock never listed, and a gateway offers what is listed",
     "sep-2322-client-request-state": "it refuses a result without `resultType`, which it should read as complete",
 }
