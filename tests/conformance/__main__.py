@@ -25,8 +25,8 @@ def main() -> None:
             passed = sum(one.passed for one in scored)
             print(f"{cell}: {passed} of {len(scored)} required ({time.monotonic() - began:.1f} s)", flush=True)
             for scenario in scenarios:
-                if not scenario.passed:
-                    print(f"  ✗ {described(scenario)}")
+                if scenario.complaints:
+                    print(f"  {scenario.verdict}: {described(scenario)}")
         table = scores.tabulate(measuring.measured)
         scores.FILE.write_text(scores.dump(table), encoding="utf-8")
         page.FILE.write_text(page.page(table, versions()), encoding="utf-8")

@@ -12,21 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conformance.stand import Cell
-from tests.conformance.suite import Scenario
+from tests.conformance.suite import Scenario, Verdict
 
 FILE = Path(__file__).parent / "expected.json"
-PASSES, FAILS = "passes", "fails"
 UNSCORED = "unscored"
 
 Line = dict[str, str]
-"""One scenario: place → passes or fails; and why it is unscored, if it is."""
+"""One scenario: place → verdict; and why it is unscored, if it is."""
 Scores = Mapping[str, Mapping[str, Mapping[str, Line]]]
 """side → revision → scenario → line."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What differs from the baseline in one cell. `gone` are scenarios that were expected to pass and did not run."""
+    """What differs from the baseline in one cell. `gone` are scenarios of the baseline that did not run."""
 
     falls: tuple[Scenario, ...]
     gone: tuple[str, ...]
@@ -48,24 +47,23 @@ def tabulate(measured: Mapping[Cell, Iterable[Scenario]]) -> Scores:
         table = scores.setdefault(cell.side, {}).setdefault(cell.revision.name, {})
         for scenario in scenarios:
             line = table.setdefault(scenario.name, {UNSCORED: scenario.unscored} if scenario.unscored else {})
-            line[cell.place] = PASSES if scenario.passed else FAILS
+            line[cell.place] = scenario.verdict.value
     return scores
 
 
 def compare(scores: Scores, cell: Cell, scenarios: Sequence[Scenario]) -> Change:
     """The baseline and what was measured in one cell."""
     table = scores.get(cell.side, {}).get(cell.revision.name, {})
-    passed_before = {name for name, line in table.items() if line.get(cell.place) == PASSES}
-    ran = {scenario.name for scenario in scenarios}
-    passing = {scenario.name for scenario in scenarios if scenario.passed}
+    before = {name: Verdict(line[cell.place]) for name, line in table.items() if cell.place in line}
+    ranks = {one.name: one.verdict.rank - before.get(one.name, Verdict.FAILS).rank for one in scenarios}
     return Change(
-        falls=tuple(one for one in scenarios if not one.passed and one.name in passed_before),
-        gone=tuple(sorted(passed_before - ran)),
-        rises=tuple(sorted(passing - passed_before)),
+        falls=tuple(one for one in scenarios if ranks[one.name] < 0),
+        gone=tuple(name for name in before if name not in ranks),
+        rises=tuple(name for name, rank in ranks.items() if rank > 0),
     )
 
 
 def count(table: Mapping[str, Line], place: str, *, scored: bool) -> tuple[int, int]:
     """How many scenarios pass in `place`, of how many; the scored ones, or the others."""
     lines = [line for line in table.values() if (UNSCORED not in line) == scored and place in line]
-    return sum(line[place] == PASSES for line in lines), len(lines)
+    return sum(line[place] != Verdict.FAILS for line in lines), len(lines)

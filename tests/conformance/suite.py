@@ -13,6 +13,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,7 +23,7 @@ PATIENCE = 120
 SCENARIO_MS = 15_000
 """Milliseconds that the suite grants a scenario."""
 
-VERDICT = re.compile(r"^([✓✗]) (\S+): (\d+) passed, (\d+) failed", re.MULTILINE)
+SUMMARY = re.compile(r"^([✓✗]) (\S+): (\d+) passed, (\d+) failed", re.MULTILINE)
 UNSCORED = re.compile(r"^  [✓✗] (\S+) \((.+)\)$", re.MULTILINE)
 CHATTER = re.compile(r"\b(DEBUG|INFO)\b|^\s*$")
 LAST_WORDS = 5
@@ -36,6 +37,18 @@ OWN_ERRORS: Mapping[str, str] = {
 """Why the reference client leaves these scenarios with an error of its own; the mock's checks alone decide them."""
 
 
+class Verdict(StrEnum):
+    """What the suite says of a scenario; `WARNED` counts as passed, with a recommendation not followed."""
+
+    FAILS = "fails"
+    WARNED = "passes, warned"
+    PASSES = "passes"
+
+    @property
+    def rank(self) -> int:
+        return list(Verdict).index(self)
+
+
 @dataclass(frozen=True)
 class Scenario:
     """`unscored` says why a scenario does not count for its revision (pending, …); `complaints` name the checks."""
@@ -44,6 +57,12 @@ class Scenario:
     passed: bool
     unscored: str = ""
     complaints: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        if not self.passed:
+            return Verdict.FAILS
+        return Verdict.WARNED if self.complaints else Verdict.PASSES
 
     def __str__(self) -> str:
         return "\n    ".join([self.name, *self.complaints])
@@ -72,7 +91,7 @@ def judge_server(suite: Sequence[str], url: str, revision: Revision) -> tuple[Sc
         unscored = dict(UNSCORED.findall(said))
         scenarios = tuple(
             Scenario(name, mark == "✓", unscored.get(name, ""), tuple(_complaints(Path(folder), f"server-{name}")))
-            for mark, name, _, _ in VERDICT.findall(said)
+            for mark, name, _, _ in SUMMARY.findall(said)
             if unscored.get(name) != "extension"
         )
     if not scenarios:

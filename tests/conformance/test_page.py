@@ -9,6 +9,7 @@ from tests.conformance.suite import Revision, Scenario
 
 DIRECT, DOOR = (Cell("server", Revision("2025-11-25", True), place) for place in ("direct", "door"))
 GOOD, BAD = Scenario("ping", True), Scenario("ping", False, complaints=("ping: no answer",))
+WARNED = Scenario("ping", True, complaints=("ping: should be faster",))
 PENDING = Scenario("polling", False, unscored="pending")
 
 
@@ -17,9 +18,14 @@ def test_a_scenario_that_stops_passing_is_a_fall() -> None:
     assert scores.compare(before, DOOR, [BAD, PENDING]) == scores.Change((BAD,), (), ())
 
 
-def test_a_scenario_that_vanishes_is_no_rise_and_no_silence() -> None:
+def test_a_new_warning_is_a_fall_and_its_end_a_rise() -> None:
+    assert scores.compare(scores.tabulate({DOOR: [GOOD]}), DOOR, [WARNED]) == scores.Change((WARNED,), (), ())
+    assert scores.compare(scores.tabulate({DOOR: [WARNED]}), DOOR, [GOOD]) == scores.Change((), (), ("ping",))
+
+
+def test_a_scenario_that_vanishes_does_not_go_unseen() -> None:
     before = scores.tabulate({DOOR: [GOOD, PENDING]})
-    assert scores.compare(before, DOOR, [PENDING]) == scores.Change((), ("ping",), ())
+    assert scores.compare(before, DOOR, [GOOD]) == scores.Change((), ("polling",), ())
 
 
 def test_a_scenario_that_begins_to_pass_is_a_rise() -> None:
@@ -37,6 +43,12 @@ def test_the_page_counts_what_is_required_and_marks_the_rest() -> None:
     assert "| As a server, 2025-11-25 | 1 of 1 | 0 of 1 |" in made
     assert "| ping | ✓ | ✗ | |" in made
     assert "| polling | ✗ | ✗ | not required: pending |" in made
+
+
+def test_the_page_counts_a_warned_scenario_as_passed_and_says_so() -> None:
+    made = page.page(scores.tabulate({DIRECT: [GOOD], DOOR: [WARNED]}), versions())
+    assert "| As a server, 2025-11-25 | 1 of 1 | 1 of 1 |" in made
+    assert "| ping | ✓ | ✓ ¹ | |" in made
 
 
 def test_a_failing_scenario_is_told_with_its_complaints() -> None:
