@@ -53,7 +53,7 @@ from gateway.states import States
 from gateway.subscriptions import Subscriptions
 from gateway.upstream.http import client_session
 from gateway.upstream.server import Upstream
-from gateway.upstream.values import Terms
+from gateway.upstream.values import Audience, Terms
 from gateway.voices import Voices
 from health.board import Board
 from health.metrics import HealthMetrics
@@ -177,12 +177,12 @@ class _Builder:
         http = client_session()
         self._stack.push_async_callback(http.close)
 
-        def build(server: Server, known: Era | None) -> Upstream:
+        def build(server: Server, known: Era | None, audience: Audience) -> Upstream:
             terms = Terms.of(server.slug, server.spec, control.configuration)
             events = self._gauges.connections.server(server.slug)
-            return Upstream(terms, http, known_era=known, events=events, audience=voices.of(server))
+            return Upstream(terms, http, known_era=known, events=events, audience=audience)
 
-        fleet = Fleet(build, CatalogMemory(self._db), self._tasks, control, self._clock)
+        fleet = Fleet(build, CatalogMemory(self._db), self._tasks, control, self._clock, voices.of)
         self._stack.push_async_callback(fleet.close, 0.0)
         return fleet
 

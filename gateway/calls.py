@@ -96,6 +96,7 @@ class _Silence:
     era: Era | None = None
     attempts: int = 0
     upstream_us: int = 0
+    status: int | None = None
 
 
 class Calls:

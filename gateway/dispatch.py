@@ -76,10 +76,10 @@ class Dispatch:
         await self._source.settle(endpoint.key, COLD_LIST_SECONDS)
         return self._source.live.table.endpoint(endpoint.key)
 
-    async def tell(self, endpoint: Endpoint, scope: Scope, message: Message) -> None:
-        """Pass a client's notification on to the servers that it has sessions with."""
+    def tell(self, endpoint: Endpoint, scope: Scope, message: Message) -> None:
+        """Pass a client's notification on to the servers that it has sessions with, in the background."""
         for upstream in self._upstreams(endpoint):
-            await upstream.notify(scope, message.method, message.params)
+            self._tasks.spawn(upstream.notify(scope, message.method, message.params), f"tell of {message.method[:64]}")
 
     def attend(self, facts: SessionFacts, there: bool) -> None:
         """Whether the client of a session reads what its servers say outside calls."""
@@ -94,13 +94,14 @@ class Dispatch:
         await sink.finish(Answer(jsonrpc.result(request.id, local.discovered(request.endpoint))))
 
     async def _set_level(self, request: Request, sink: Sink) -> None:
+        _check_advertised(request, "logging")
         level = request.params.members.get("level", Raw(b"null"))
         if jsonrpc.word(level) not in eras.LEVELS:
             raise GatewayError(Kind.INVALID_PARAMS, f"Invalid params: level must be one of {', '.join(eras.LEVELS)}")
         if request.sid is not None and (session := self._sessions.alive(request.sid)) is not None:
             session.level = jsonrpc.copy(level)
-            for upstream in self._upstreams(request.endpoint):
-                await upstream.set_level(request.scope, session.level)
+            told = (upstream.set_level(request.scope, session.level) for upstream in self._upstreams(request.endpoint))
+            await asyncio.gather(*told)
         await sink.finish(Answer(jsonrpc.result(request.id, EMPTY_RESULT)))
 
     async def _list(self, listed: Listed, request: Request, sink: Sink) -> None:
@@ -109,6 +110,8 @@ class Dispatch:
         await sink.finish(Answer(jsonrpc.result(request.id, found)))
 
     async def _listen(self, request: Request, sink: Sink) -> None:
+        if not request.streams:
+            raise GatewayError(Kind.NOT_ACCEPTABLE, "a subscription is a stream: accept text/event-stream")
         endpoint = await self.settled(request.endpoint)
         wanted = subscriptions.wanted(request.params.members)
         listen = self._subscriptions.open(request.id, endpoint.key, wanted.methods & local.told(endpoint, Era.MODERN))
@@ -150,6 +153,8 @@ class Dispatch:
     async def _forward(self, method: Method, request: Request, sink: Sink) -> None:
         if method.session and request.sid is None:
             raise GatewayError(Kind.INVALID_REQUEST, f"{request.method} needs a session: initialize first")
+        if method.capability is not None:
+            _check_advertised(request, method.capability)
         route, upstream = await self._route(method.names, request)
         if upstream.era is not None and upstream.era not in method.eras:
             raise _unknown_method(request)
@@ -185,6 +190,15 @@ class Dispatch:
     def _upstreams(self, endpoint: Endpoint) -> list[Forwarder]:
         upstreams = self._source.live.upstreams
         return [upstreams[server.id] for server in endpoint.servers if server.id in upstreams]
+
+
+def _check_advertised(request: Request, capability: str) -> None:
+    """Raises METHOD_NOT_FOUND for what the endpoint does not have (MCP 2026-07-28 `server/discover`); one with a server
+    that was never listed may have anything.
+    """
+    endpoint = request.endpoint
+    if endpoint.complete and capability not in endpoint.capabilities[request.era]:
+        raise _unknown_method(request)
 
 
 def _unknown_method(request: Request) -> GatewayError:

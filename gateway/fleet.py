@@ -10,22 +10,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from gateway import catalog as catalogs
 from gateway.catalog import Catalog
 from gateway.clock import Clock
 from gateway.errors import GatewayError
+from gateway.protocol.jsonrpc import Message
 from gateway.protocol.listed import Listed
 from gateway.protocol.versions import Era
 from gateway.routing import RoutingTable, Server, Shelf, shelf, table
 from gateway.upstream.server import Upstream
-from gateway.upstream.values import Discovery
+from gateway.upstream.switchboard import LISTS_CHANGED
+from gateway.upstream.values import NOBODY, Audience, Discovery, ScopeKey
 from health.probe import Observation
 from storage.errors import StorageError
 from storage.tasks import Tasks
 
 log = logging.getLogger(__name__)
+
+QUIET = 0.5
+"""Seconds from one listing of a server to the next, however often it says that something has changed."""
+LONGEST_QUIET = 30.0
+"""The same for a server that goes on saying so while nothing changes."""
 
 
 class CatalogStore(Protocol):
@@ -47,21 +55,27 @@ class FleetWatcher(Protocol):
 
 
 class Fleet:
-    """Every registered and enabled server."""
+    """Every registered and enabled server.
+
+    `build` makes the upstream of a server, which speaks to the audience that it is given: the one that `audience_of`
+    makes, but for changed lists, which the fleet hears itself.
+    """
 
     def __init__(
         self,
-        build: Callable[[Server, Era | None], Upstream],
+        build: Callable[[Server, Era | None, Audience], Upstream],
         store: CatalogStore,
         tasks: Tasks,
         watcher: FleetWatcher,
         clock: Clock,
+        audience_of: Callable[[Server], Audience] = lambda _: NOBODY,
     ) -> None:
         self._build = build
         self._store = store
         self._tasks = tasks
         self._watcher = watcher
         self._clock = clock
+        self._audience_of = audience_of
         self._members: dict[int, _Member] = {}
         self._stored: dict[int, Catalog] = {}
         self.table: RoutingTable = table(())
@@ -136,25 +150,48 @@ class Fleet:
 
     def _member(self, server: Server, known: _Member | None) -> _Member:
         if known is not None and known.server.revision == server.revision and known.server.slug == server.slug:
+            if known.server.spec.maintenance and not server.spec.maintenance:
+                known.wanted.set()
             known.server = server
             known.shelf = shelf(server, known.shelf.catalog)
+            if server.spec.maintenance:
+                known.upstream.unwatch()
             return known
         stored = self._stored.get(server.id)
-        member = _Member(server, self._build(server, None if stored is None else stored.era), stored)
+        ear = _Ear(self._audience_of(server), partial(self.refresh, server.id))
+        upstream = self._build(server, None if stored is None else stored.era, ear)
+        if known is not None:
+            upstream.succeed(known.upstream)
+        member = _Member(server, upstream, stored)
         member.listing = self._tasks.spawn(self._keep_listed(member), f"listing {server.slug}")
         return member
 
     async def _keep_listed(self, member: _Member) -> None:
+        """List the server when that is wished: at once after some quiet, and then not too often."""
+        fruitless = 0
         while True:
             await member.wanted.wait()
             member.wanted.clear()
-            try:
-                self._listed(member, await member.upstream.discover())
-                await self._remember(member)
-            except GatewayError as error:
-                log.warning("server %s could not be listed: %s", member.server.slug, error.message)
-            finally:
-                member.settled.set()
+            fruitless = 0 if await self._list(member) else fruitless + 1
+            await asyncio.sleep(_quiet(fruitless))
+            if not member.wanted.is_set():
+                fruitless = 0
+
+    async def _list(self, member: _Member) -> bool:
+        """Ask the server for all that it offers; whether that was something else than before."""
+        before = member.shelf.catalog
+        try:
+            discovery = await member.upstream.discover()
+            self._listed(member, discovery)
+            if not member.server.spec.maintenance:
+                member.upstream.watch(discovery)
+            await self._remember(member)
+        except GatewayError as error:
+            log.warning("server %s could not be listed: %s", member.server.slug, error.message)
+        finally:
+            member.settled.set()
+        now = member.shelf.catalog
+        return now is not None and (before is None or before.sha256 != now.sha256)
 
     def _listed(self, member: _Member, discovery: Discovery) -> None:
         for flaw in discovery.flaws:
@@ -211,6 +248,28 @@ def _told(catalog: Catalog) -> str:
     words = {Listed.RESOURCES: "resource", Listed.TEMPLATES: "resource template", Listed.PROMPTS: "prompt"}
     counts = [(len(catalog.offers.get(listed, ())), words.get(listed, "tool")) for listed in Listed]
     return ", ".join(f"{n} {word}{'' if n == 1 else 's'}" for n, word in counts if n) or "nothing"
+
+
+class _Ear:
+    """The audience of one server's upstream: `changed` hears that lists have, `inner` all the rest."""
+
+    def __init__(self, inner: Audience, changed: Callable[[], None]) -> None:
+        self._inner = inner
+        self._changed = changed
+
+    def heard(self, scope: ScopeKey, message: Message) -> None:
+        if message.method in LISTS_CHANGED:
+            self._changed()
+        else:
+            self._inner.heard(scope, message)
+
+    async def asked(self, scope: ScopeKey, request: Message) -> bytes:
+        return await self._inner.asked(scope, request)
+
+
+def _quiet(fruitless: int) -> float:
+    """Seconds without a listing after one; `fruitless` are those in a row that were asked for and found nothing new."""
+    return min(QUIET * 2.0 ** max(0, min(fruitless, 16) - 1), LONGEST_QUIET)
 
 
 def _catalog(discovery: Discovery, now_us: int) -> Catalog:

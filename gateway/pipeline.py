@@ -24,7 +24,7 @@ from gateway.errors import HTTP_STATUS, JSONRPC_CODE, GatewayError, Kind
 from gateway.live import Source
 from gateway.protocol import eras, jsonrpc
 from gateway.protocol.jsonrpc import Malformed, Message, MessageKind
-from gateway.protocol.params import open_params
+from gateway.protocol.params import Params, open_params
 from gateway.protocol.versions import Era, negotiate
 from gateway.questions import Dialogue
 from gateway.request import Request
@@ -147,8 +147,7 @@ class Pipeline:
             log_level=modern.log_level,
             wants_progress=params.progress_token is not None,
         )
-        request = Request(endpoint, inbound.caller, _id(message), message.method, params, client, inbound.headers)
-        return await self._dispatch.serve(request, sink)
+        return await self._dispatch.serve(_request(inbound, endpoint, message, params, client), sink)
 
     async def _serve_legacy(self, inbound: Inbound, endpoint: Endpoint, message: Message, sink: Sink) -> None:
         if message.kind is MessageKind.REQUEST and message.method == "initialize":
@@ -170,18 +169,17 @@ class Pipeline:
             log_level=None if session is None else session.level,
             wants_progress=params.progress_token is not None,
         )
-        sid = None if session is None else session.facts.sid
-        request = Request(endpoint, inbound.caller, _id(message), message.method, params, client, inbound.headers, sid)
+        request = _request(inbound, endpoint, message, params, client, None if session is None else session.facts.sid)
         if session is None or message.method == "ping":
             return await self._dispatch.serve(request, sink)
-        return await self._detached(session, request, sink, inbound.streams)
+        return await self._detached(session, request, sink)
 
-    async def _detached(self, session: Session, request: Request, sink: Sink, streams: bool) -> None:
+    async def _detached(self, session: Session, request: Request, sink: Sink) -> None:
         """Run a legacy request as an exchange of its session: a disconnect detaches the reader and stops nothing."""
 
         async def work(stream: Stream) -> None:
             try:
-                await self._dispatch.serve(request, Dialogue(stream, session.questions if streams else None))
+                await self._dispatch.serve(request, Dialogue(stream, session.questions if request.streams else None))
             except GatewayError as error:
                 self._counter.refusal(error.reason)
                 stream.end(endings.error_answer(request.id, error, Era.LEGACY))
@@ -220,8 +218,24 @@ class Pipeline:
             case "notifications/initialized":
                 pass
             case _:
-                await self._dispatch.tell(endpoint, Scope(session.facts.sid, session.facts.user_id), message)
+                self._dispatch.tell(endpoint, Scope(session.facts.sid, session.facts.user_id), message)
         await sink.finish(Answer(None, 202))
+
+
+def _request(
+    inbound: Inbound, endpoint: Endpoint, message: Message, params: Params, client: ClientFacts, sid: str | None = None
+) -> Request:
+    return Request(
+        endpoint=endpoint,
+        caller=inbound.caller,
+        id=_id(message),
+        method=message.method,
+        params=params,
+        client=client,
+        headers=inbound.headers,
+        sid=sid,
+        streams=inbound.streams,
+    )
 
 
 def _id(message: Message) -> Raw:

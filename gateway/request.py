@@ -20,7 +20,9 @@ from storage.records import Caller
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One JSON-RPC request of a client. `headers` are the HTTP request's; `sid` names its legacy session."""
+    """One JSON-RPC request of a client. `headers` are the HTTP request's; `sid` names its legacy session; `streams`
+    says that it takes an event stream for an answer.
+    """
 
     endpoint: Endpoint
     caller: Caller
@@ -30,6 +32,7 @@ class Request:
     client: ClientFacts
     headers: Mapping[str, str]
     sid: str | None = None
+    streams: bool = True
 
     @property
     def era(self) -> Era:

@@ -18,9 +18,21 @@ BUSY_SECONDS = 5.0
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that lets go of the file when it is closed. A statement that was cut short is never finished, and
+    SQLite keeps a closed connection's transaction, with its lock, until the last statement is gone.
+    """
+
+    def close(self) -> None:
+        if self.in_transaction:
+            self.rollback()
+        super().close()
+
+
 async def opened(file: str, **options: Any) -> aiosqlite.Connection:
     """Open the file in the driver's autocommit mode, so that nobody but `begin` begins. Raises `sqlite3.Error`."""
-    connection = aiosqlite.connect(file, **options | {"timeout": BUSY_SECONDS, "isolation_level": None})
+    own = {"timeout": BUSY_SECONDS, "isolation_level": None, "factory": _Connection}
+    connection = aiosqlite.connect(file, **options | own)
     connection._thread.daemon = True
     try:
         await connection

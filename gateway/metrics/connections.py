@@ -6,12 +6,14 @@ that it is given. The rule: opened and ended come in pairs, and a pair counts fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 _LEGACY = "legacy"
 """Only the legacy era has sessions."""
+
+_STREAMS = ("watch", "session")
 
 _OF_LINES = frozenset({"not_json", "not_a_message", "overlong"})
 """What is wrong with a line of a child's output; whatever else is dropped was a message."""
@@ -43,6 +45,12 @@ class ConnectionMetrics:
             "mcp_gateway_frames_dropped", "Frames that no reader got.", ["reason"], registry=registry
         )
         self._streams = Gauge("mcp_gateway_streams_open", "Open event streams of clients.", registry=registry)
+        self._upstream_streams = Gauge(
+            "mcp_gateway_upstream_streams",
+            "Open streams on which servers speak outside any call: our watch (stdio servers need none), and sessions'.",
+            ["server", "kind"],
+            registry=registry,
+        )
         self._children = Gauge(
             "mcp_gateway_children", "Running processes of stdio servers.", ["server"], registry=registry
         )
@@ -89,6 +97,7 @@ class ConnectionMetrics:
                 reinitialised=self._reinitialised,
                 children=self._children.labels(server),
                 starts=self._starts.labels(server),
+                streams={kind: self._upstream_streams.labels(server, kind) for kind in _STREAMS},
                 frames=self._dropped,
                 lines=self._lines,
             )
@@ -98,7 +107,14 @@ class ConnectionMetrics:
         """Remove every series of the server; its connections may end later, unseen."""
         if (connections := self._servers.pop(server, None)) is not None:
             connections.forgotten = True
-        for metric in (self._opened, self._reinitialised, self._children, self._starts, self._lines):
+        for metric in (
+            self._opened,
+            self._reinitialised,
+            self._children,
+            self._starts,
+            self._lines,
+            self._upstream_streams,
+        ):
             metric.remove_by_labels({"server": server})
 
 
@@ -114,6 +130,7 @@ class ServerConnections:
         reinitialised: Counter,
         children: Gauge,
         starts: Counter,
+        streams: Mapping[str, Gauge],
         frames: Counter,
         lines: Counter,
     ) -> None:
@@ -124,6 +141,7 @@ class ServerConnections:
         self._reinitialised = reinitialised
         self._children = children
         self._starts = starts
+        self._streams = streams
         self._frames = frames
         self._lines = lines
 
@@ -149,6 +167,14 @@ class ServerConnections:
     def child_ended(self) -> None:
         """A process of the server was reaped."""
         self._children.dec()
+
+    def stream_opened(self, kind: str) -> None:
+        """The server is listened to on a stream of this kind: `watch` or `session`."""
+        self._streams[kind].inc()
+
+    def stream_closed(self, kind: str) -> None:
+        """Such a stream has ended."""
+        self._streams[kind].dec()
 
     def dropped(self, reason: str) -> None:
         """Something that the server sent was thrown away (`gateway.upstream.exchange.Dropped`)."""

@@ -19,7 +19,7 @@ from gateway.protocol import results
 from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.protocol.versions import MODERN_VERSIONS, Era
 from gateway.upstream.exchange import Channel, Head, RefusedByStatus, WireRequest
-from gateway.upstream.line import Line
+from gateway.upstream.line import Again, Line, SessionLost
 from gateway.upstream.refusals import Refusal
 from gateway.upstream.values import ClientFacts, Forward, Scope, ServerRequests
 
@@ -87,10 +87,15 @@ class Asker:
         params: Mapping[str, Raw] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Ask over a line that is open. Raises only what says that nothing was sent (`unsent`)."""
+        """Ask over a line that is open. Raises only what says that nothing was processed (`unsent`): `SessionLost`,
+        and what kept the question from being sent.
+        """
         asked = question(method, params, headers)
         request = line.compose(self.number(), asked)
-        return await self.put(line.channel, request, lambda body: line.reply(body, asked))
+        answer = await self.put(line.channel, request, lambda body: line.reply(body, asked))
+        if answer.refusal is not None and line.again(answer.refusal) is Again.SESSION:
+            raise SessionLost
+        return answer
 
     def number(self) -> int:
         """An id for the next question."""

@@ -7,7 +7,6 @@ every child that was started is watched to its end, and an end that we did not c
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Protocol
 
 from gateway.errors import GatewayError, Kind
@@ -16,7 +15,9 @@ from gateway.protocol.versions import Era
 from gateway.upstream.backoff import Backoff
 from gateway.upstream.exchange import Channel, OnMessage
 from gateway.upstream.line import Line
+from gateway.upstream.loose import Loose
 from gateway.upstream.surroundings import Surroundings
+from gateway.upstream.values import ScopeKey
 
 
 class PipeChannel(Channel, Protocol):
@@ -35,10 +36,13 @@ Start = Callable[[OnMessage], Awaitable[PipeChannel]]
 
 
 class ChildLife:
-    """A child's life; the `Life` of the line that it carries. `started` is monotonic seconds."""
+    """A child's life; the `Life` of the line that it carries. `key` is the scope that it was started for, `started`
+    is monotonic seconds.
+    """
 
-    def __init__(self, channel: PipeChannel, started: float) -> None:
+    def __init__(self, channel: PipeChannel, key: ScopeKey, started: float) -> None:
         self.channel = channel
+        self.key = key
         self.started = started
         self.by_us = False
         """It ends because we ended it."""
@@ -60,6 +64,9 @@ class ChildLife:
 
     def lose(self) -> None:
         """A child's session is lost with the child alone."""
+
+    async def wait_ended(self) -> None:
+        await self.channel.wait_over()
 
     async def end(self) -> None:
         self.by_us = self.by_us or not self.channel.over
@@ -83,12 +90,13 @@ class Children:
             words = f"{self._around.terms.slug} keeps ending right after its start; it is not started for {wait:.0f} s"
             raise GatewayError(Kind.SERVER_CLOSED, words, reason="crash_loop", unsent=True)
 
-    async def start(self) -> ChildLife:
+    async def start(self, key: ScopeKey) -> ChildLife:
         """A new child. Raises `GatewayError`."""
         ear, started = _Ear(self._around), self._around.clock()
-        life = ear.life = ChildLife(await self._start(ear.hear), started)
+        life = ChildLife(await self._start(ear.hear), key, started)
+        ear.belong(life)
         self._around.events.child_started()
-        self._around.tasks.spawn(self._watch(life), "watch a child")
+        self._around.tasks.spawn(self._watch(life, ear), "watch a child")
         return life
 
     def greeted(self, life: ChildLife, line: Line) -> None:
@@ -101,8 +109,9 @@ class Children:
         now = self._around.clock()
         self._backoff.crashed(now, now - life.started)
 
-    async def _watch(self, life: ChildLife) -> None:
+    async def _watch(self, life: ChildLife, ear: _Ear) -> None:
         await life.channel.wait_over()
+        ear.end()
         self._bury(life)
         self._around.events.child_ended()
 
@@ -115,17 +124,28 @@ class Children:
 
 
 class _Ear:
-    """Hears what a child says to nobody. A legacy child's requests are answered, so that it never waits for us."""
+    """Hears what a child says to nobody. A modern child asks nothing; what it asks all the same is not answered."""
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self.life: ChildLife | None = None
+        self._life: ChildLife | None = None
+        self._loose: Loose | None = None
+
+    def belong(self, life: ChildLife) -> None:
+        """It is this child that is heard."""
+        self._life = life
+        self._loose = Loose(life.key, lambda body: life.channel.send(body, {}), self._around)
+
+    def end(self) -> None:
+        """The child is gone."""
+        if self._loose is not None:
+            self._loose.end()
 
     def hear(self, message: Message) -> None:
-        if self.life is None or self._concerns_a_call(self.life.line, message):
+        if self._life is None or self._loose is None or self._concerns_a_call(self._life.line, message):
             return
-        if message.kind is MessageKind.REQUEST and self._around.eras.belief is not Era.MODERN:
-            self._around.tasks.spawn(self._answer(self.life.channel, message), f"answer {message.method}")
+        if message.kind is not MessageKind.REQUEST or self._around.eras.belief is not Era.MODERN:
+            self._loose.hear(message)
 
     def _concerns_a_call(self, line: Line | None, message: Message) -> bool:
         """Whether it is a question to the client of the calls under way, or such a question is taken back."""
@@ -134,8 +154,3 @@ class _Ear:
         if message.kind is MessageKind.REQUEST:
             return line.questions.offer(message)
         return line.questions.withdraw(message)
-
-    async def _answer(self, channel: PipeChannel, request: Message) -> None:
-        body = await self._around.asker.answer(request)
-        with suppress(GatewayError):
-            await channel.send(body, {})

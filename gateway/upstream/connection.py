@@ -7,6 +7,7 @@ connection along.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 
 import aiohttp
@@ -19,6 +20,8 @@ from gateway.errors import GatewayError, Kind
 KEEP_ALIVE = 4.0
 """Seconds that an idle connection is kept: less than the 5 s after which uvicorn and Node close theirs."""
 
+_KEEP_ALIVE_PROBES: Mapping[str, int] = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+
 _READ_BYTES = 65_536
 _FIRST_BYTES = 32_768
 
@@ -30,7 +33,9 @@ def client_session() -> aiohttp.ClientSession:
     proxies from the environment, no decompression, no headers of its own.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, keepalive_timeout=KEEP_ALIVE),
+        connector=aiohttp.TCPConnector(
+            limit=0, limit_per_host=0, keepalive_timeout=KEEP_ALIVE, socket_factory=_kept_alive
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         response_class=AbortingResponse,
         timeout=aiohttp.ClientTimeout(total=None),
@@ -39,6 +44,20 @@ def client_session() -> aiohttp.ClientSession:
         auto_decompress=False,
         trust_env=False,
     )
+
+
+def _kept_alive(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket whose system finds out within about two minutes that the other side has gone without a word: streams
+    may be silent for ever, and no clock of ours ends them.
+    """
+    family, kind, protocol, _, _ = address
+    opened = socket.socket(family, kind, protocol)
+    opened.setblocking(False)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEP_ALIVE_PROBES.items():
+        if (option := getattr(socket, name, None)) is not None:  # not every system has all three
+            opened.setsockopt(socket.IPPROTO_TCP, option, value)
+    return opened
 
 
 class AbortingResponse(aiohttp.ClientResponse):

@@ -26,7 +26,7 @@ class WireRequest:
     `id` is ours, unique on the channel, and is also the progress token when one was minted; `body` holds neither
     CR nor LF; `headers` matter to HTTP alone (`MCP-Protocol-Version`, `Mcp-Method`, `Mcp-Session-Id`, …), and so does
     `on_pause`. While `pause` is held, the server's silence does not count; the answer to a `lasting` request may take
-    for ever.
+    for ever. What belongs to one that is `named` carries its id: on a pipe, nothing else is taken for its.
     """
 
     id: int
@@ -35,6 +35,7 @@ class WireRequest:
     pause: Pause | None = None
     lasting: bool = False
     on_pause: OnPause = keep_waiting
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)

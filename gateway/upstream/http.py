@@ -25,6 +25,7 @@ from gateway.protocol import results
 from gateway.settings import Limits, Timeouts
 from gateway.upstream.answer import HttpExchange, Reading, head_of, is_success, redirect_of, refusal
 from gateway.upstream.connection import Wire, client_session
+from gateway.upstream.event_stream import EventStream, stream_of
 from gateway.upstream.exchange import OnDropped, RefusedByStatus, WireRequest, ignore
 from gateway.upstream.waits import Waits, closed
 from storage.tasks import Tasks
@@ -108,6 +109,19 @@ class HttpChannel:
     async def delete(self, headers: Mapping[str, str]) -> None:
         """Send DELETE, which ends a session (MCP 2025-11-25 `basic/transports`). Raises `GatewayError`."""
         await self._accepted("DELETE", headers, None)
+
+    @asynccontextmanager
+    async def listen(self, headers: Mapping[str, str], last_event_id: str = "") -> AsyncIterator[EventStream]:
+        """Open the stream on which a legacy server speaks outside any call; after the event with that id, if any.
+        Raises `NoStream` and other `GatewayError`s.
+        """
+        resumed = {"Last-Event-ID": last_event_id} if last_event_id else {}
+        wait = self._waits.within(self._first_byte, self._late)
+        response = await self._answered("GET", {**headers, **resumed}, None, wait)
+        try:
+            yield await stream_of(response, self._reading)
+        finally:
+            response.close()
 
     async def close(self) -> None:
         """End the exchanges in flight. The session, which others use, stays open."""

@@ -14,10 +14,11 @@ from typing import Protocol
 from gateway.errors import GatewayError, Kind
 from gateway.protocol.versions import Era
 from gateway.upstream.asking import question
+from gateway.upstream.attendance import Attendance, Streaming
 from gateway.upstream.exchange import Channel
 from gateway.upstream.flight import Flight
 from gateway.upstream.legacy import Deleting, Guest, Handshake, HttpSession, LegacyLine, Means
-from gateway.upstream.line import Denied, Greeting, Lease, Line, Visit
+from gateway.upstream.line import Begun, Denied, Greeting, Lease, Line, Visit
 from gateway.upstream.modern import ModernLine, discover
 from gateway.upstream.scopes import HOUSE, Pool, ScopeKeys
 from gateway.upstream.surroundings import Surroundings
@@ -25,14 +26,15 @@ from gateway.upstream.values import Forward, ScopeKey
 from gateway.upstream.wishes import Memories
 
 
-class SessionChannel(Channel, Deleting, Protocol):
-    """A channel that can also end sessions."""
+class SessionChannel(Channel, Deleting, Streaming, Protocol):
+    """A channel that can also end sessions, and be listened to."""
 
 
 class HttpLines:
     """Opens lines over `channel`; `is_old` recognises a server that speaks only a transport that we do not.
 
-    A house session lasts for one visit, so that probes leave nothing behind.
+    A house session lasts as long as somebody visits: probes leave nothing behind, and a watch shares its session with
+    them.
     """
 
     def __init__(self, channel: SessionChannel, around: Surroundings, *, is_old: Callable[[], Awaitable[bool]]) -> None:
@@ -47,6 +49,7 @@ class HttpLines:
         self._modern = ModernLine(channel)
         self._handshake = Handshake(Means(around.asker, around.tasks, pipe=False))
         self._memories = Memories()
+        self._attendance = Attendance(channel, around)
         self._asking: Flight[Greeting | None] | None = None
         self._pool = Pool(self._open, around, brief=frozenset({HOUSE}))
 
@@ -71,12 +74,30 @@ class HttpLines:
     def borrow(self, key: ScopeKey) -> Lease | None:
         return self._pool.borrow(key)
 
+    def attend(self, key: ScopeKey) -> None:
+        lease = self._pool.borrow(key)
+        line = None if lease is None else lease.line
+        self._attendance.begin(key, line if isinstance(line, LegacyLine) else None)
+        if lease is not None:
+            lease.release()
+
+    @property
+    def attended(self) -> frozenset[ScopeKey]:
+        return self._attendance.keys
+
+    def unattend(self, key: ScopeKey) -> None:
+        self._attendance.end(key)
+
+    async def attention(self, line: Line, begun: Begun) -> bool:
+        return isinstance(line, LegacyLine) and await self._attendance.listen(HOUSE, line, begun)
+
     async def end(self, key: ScopeKey) -> None:
         self._memories.forget(key)
+        self._attendance.end(key)
         await self._pool.end(key)
 
     async def sweep(self, now: float) -> None:
-        await self._pool.sweep(now - self._idle, keep=self._memories.subscribed)
+        await self._pool.sweep(now - self._idle, keep=self._memories.subscribed | self._attendance.keys)
 
     async def close(self) -> None:
         await self._pool.close()
@@ -134,6 +155,7 @@ class HttpLines:
     async def _open(self, key: ScopeKey, call: Forward) -> LegacyLine:
         line = await self._handshake.initialize(self._channel, Guest(call, self._memories.of(key)), self._life)
         self._eras.prove(Era.LEGACY)
+        self._attendance.opened(key, line)
         return line
 
     def _life(self, headers: Mapping[str, str] | None) -> HttpSession:

@@ -18,7 +18,7 @@ from gateway.protocol.listed import Listed
 from gateway.protocol.versions import Era
 from gateway.upstream.asking import Asker
 from gateway.upstream.catalogs import Listing, list_all, listable
-from gateway.upstream.line import Greeting, Line, Lines
+from gateway.upstream.line import Greeting, Line, Lines, SessionLost
 from health.probe import Observation, Step
 
 LIST_EVERY = 300.0
@@ -49,7 +49,7 @@ class Ladder:
         climb = _Climb(self._clock)
         try:
             async with asyncio.timeout(self._within):
-                await self._climb(climb)
+                await self._climb_again(climb)
         except TimeoutError:
             return climb.failed("timeout", f"no answer within {self._within:g} s (health.timeout)")
         except GatewayError as error:
@@ -57,6 +57,14 @@ class Ladder:
                 climb.step = Step.CONNECT
             return climb.failed(REASONS.get(error.reason, error.reason), error.message)
         return climb.passed()
+
+    async def _climb_again(self, climb: _Climb) -> None:
+        """A server that has merely forgotten our session is asked in another one."""
+        try:
+            await self._climb(climb)
+        except SessionLost:
+            climb.begin(Step.HANDSHAKE)
+            await self._climb(climb)
 
     async def _climb(self, climb: _Climb) -> None:
         due = self._listed is None or self._clock() - self._listed >= LIST_EVERY

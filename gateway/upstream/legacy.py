@@ -51,7 +51,11 @@ class HttpSession:
     def __init__(self, channel: Deleting, headers: Mapping[str, str] | None) -> None:
         self._channel = channel
         self._headers = headers
-        self.ended = False
+        self._over = asyncio.Event()
+
+    @property
+    def ended(self) -> bool:
+        return self._over.is_set()
 
     private = True
     """Over HTTP every answer has a stream of its own."""
@@ -60,11 +64,16 @@ class HttpSession:
         """Nobody shares a stream."""
 
     def lose(self) -> None:
-        self.ended = True
+        self._over.set()
+
+    async def wait_ended(self) -> None:
+        await self._over.wait()
 
     async def end(self) -> None:
-        if not self.ended and self._headers is not None:
-            self.ended = True
+        if self.ended:
+            return
+        self._over.set()
+        if self._headers is not None:
             with suppress(GatewayError):
                 await self._channel.delete(self._headers)
 
@@ -133,7 +142,12 @@ class LegacyLine:
         await self.channel.send(body, self._with(call.headers))
 
     async def tell(self, method: str, params: Raw | None) -> None:
-        await self.channel.send(jsonrpc.notification(method, params), {**self._opener, **self._headers})
+        await self.channel.send(jsonrpc.notification(method, params), self.loose)
+
+    @property
+    def loose(self) -> dict[str, str]:
+        """The headers of what belongs to no call: those of the client that opened the session, and its own."""
+        return {**self._opener, **self._headers}
 
     async def attune(self, level: Raw, headers: Mapping[str, str]) -> None:
         """`logging/setLevel`, where the server logs and the level is another than it was told in this session; a

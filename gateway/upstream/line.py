@@ -49,6 +49,14 @@ class Denied(GatewayError):
         super().__init__(kind, message, reason=reason if cause is None else cause.reason)
 
 
+class SessionLost(GatewayError):
+    """The server has forgotten the session of a question of ours, which it did not process; the line is over."""
+
+    def __init__(self) -> None:
+        words = "the server has forgotten our session with it"
+        super().__init__(Kind.SERVER_CLOSED, words, reason="closed", unsent=True)
+
+
 class Life(Protocol):
     """What a line stands on: a session at the server, or a child."""
 
@@ -65,6 +73,9 @@ class Life(Protocol):
 
     def lose(self) -> None:
         """The server has forgotten the session."""
+
+    async def wait_ended(self) -> None:
+        """Wait until the session is lost or ended, or the child is gone."""
 
     async def end(self) -> None:
         """End the session at the server, or stop the child. Never raises; the second time it does nothing."""
@@ -132,6 +143,10 @@ class Visit:
     release: Callable[[], None]
 
 
+Begun = Callable[[bool], None]
+"""Hears that the server is listened to from now on, and whether something may have been missed."""
+
+
 class Lines(Protocol):
     """Opens lines to one server, and keeps them."""
 
@@ -140,6 +155,21 @@ class Lines(Protocol):
 
     def borrow(self, key: ScopeKey) -> Lease | None:
         """The line of a scope if it is open, which a lost or ended one is not."""
+
+    def attend(self, key: ScopeKey) -> None:
+        """Listen to what a legacy server says outside any call on the line of this scope, whenever there is one."""
+
+    @property
+    def attended(self) -> frozenset[ScopeKey]:
+        """The scopes that are listened to."""
+
+    def unattend(self, key: ScopeKey) -> None:
+        """Listen no more."""
+
+    async def attention(self, line: Line, begun: Begun) -> bool:
+        """Listen on a house line of the legacy era, until it is over; `begun` is told of each time that this begins,
+        and whether something may have been missed. False, at once, when the server says nothing outside calls.
+        """
 
     async def visit(self, *, anew: bool) -> Visit:
         """A line for the gateway's own questions, to a server that has just been reached. `anew`: let a server that

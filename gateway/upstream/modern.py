@@ -10,6 +10,7 @@ MCP 2026-07-28 `basic/index` (_meta), `basic/transports/streamable-http`, `basic
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 
@@ -29,6 +30,7 @@ from gateway.upstream.wire import allowed, cancelled, opened, request, said, tok
 log = logging.getLogger(__name__)
 VERSION = MODERN_VERSIONS[-1]
 """The version that we ask for: the newest we know."""
+LISTEN = "subscriptions/listen"
 
 
 class Standing:
@@ -44,6 +46,10 @@ class Standing:
 
     def lose(self) -> None:
         """There is no session to lose."""
+
+    async def wait_ended(self) -> None:
+        """It never ends: for ever."""
+        await asyncio.get_running_loop().create_future()
 
     async def end(self) -> None:
         """There is nothing to end."""
@@ -74,7 +80,8 @@ class ModernLine:
             progress_token=token_of(id, call),
         )
         body = request(id, call.method, {**call.params, "_meta": jsonrpc.encode(reserved)})
-        return WireRequest(id, body, {} if self._pipe else self._headers(call), lasting=call.lasting)
+        own = {} if self._pipe else self._headers(call)
+        return WireRequest(id, body, own, lasting=call.lasting, named=call.method == LISTEN)
 
     def again(self, refusal: Refusal) -> Again | None:
         if self._pipe:

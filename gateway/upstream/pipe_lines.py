@@ -14,7 +14,7 @@ from gateway.upstream.asking import question
 from gateway.upstream.children import Children, Start
 from gateway.upstream.greeter import Greeter
 from gateway.upstream.legacy import Guest
-from gateway.upstream.line import Greeting, Lease, Line, Visit
+from gateway.upstream.line import Begun, Greeting, Lease, Line, Visit
 from gateway.upstream.modern import discover
 from gateway.upstream.scopes import HOUSE, Pool, ScopeKeys
 from gateway.upstream.surroundings import Surroundings
@@ -62,6 +62,21 @@ class PipeLines:
     def borrow(self, key: ScopeKey) -> Lease | None:
         return self._pool.borrow(key)
 
+    def attend(self, key: ScopeKey) -> None:
+        """Pipes are always listened to."""
+
+    @property
+    def attended(self) -> frozenset[ScopeKey]:
+        return frozenset()
+
+    def unattend(self, key: ScopeKey) -> None:
+        """Pipes are always listened to."""
+
+    async def attention(self, line: Line, begun: Begun) -> bool:
+        begun(True)
+        await line.life.wait_ended()
+        return True
+
     async def end(self, key: ScopeKey) -> None:
         self._memories.forget(key)
         await self._pool.end(key)
@@ -86,15 +101,15 @@ class PipeLines:
         self._children.check()
         guest = Guest(call, self._memories.of(key))
         try:
-            return await self._child(guest)
+            return await self._child(key, guest)
         except _EndedAtSight:
             self._eras.presume(Era.LEGACY)
-            return await self._child(guest)
+            return await self._child(key, guest)
 
-    async def _child(self, guest: Guest) -> Line:
+    async def _child(self, key: ScopeKey, guest: Guest) -> Line:
         """Start a child and greet it."""
         undecided = self._eras.belief is None
-        life = await self._children.start()
+        life = await self._children.start(key)
         line: Line | None = None
         try:
             line = await self._greeter.greet(life, guest)

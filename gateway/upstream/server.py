@@ -26,12 +26,14 @@ from gateway.upstream.crossing import Crossing, Road
 from gateway.upstream.eras import Eras
 from gateway.upstream.gate import Gate
 from gateway.upstream.ladder import Ladder
-from gateway.upstream.line import Line
+from gateway.upstream.line import Line, SessionLost
 from gateway.upstream.scopes import session_key
 from gateway.upstream.server_requests import PingOnly
 from gateway.upstream.surroundings import Surroundings
 from gateway.upstream.transports import lines_of
 from gateway.upstream.values import (
+    NOBODY,
+    Audience,
     Discovery,
     Forward,
     Relay,
@@ -42,6 +44,7 @@ from gateway.upstream.values import (
     Unheard,
     UpstreamEvents,
 )
+from gateway.upstream.watch import Watch
 from health.probe import Observation
 from storage.tasks import Tasks
 
@@ -62,8 +65,9 @@ class Upstream:
     """One server.
 
     `http` is the client session that all servers of this worker share; `known_era` is what an earlier run had
-    learnt; `relist` is asked when the server says that a call's `Mcp-Param-*` headers are not as its schema wants.
-    Nothing is connected or started before the first call, discovery or probe.
+    learnt; `audience` hears what the server says outside any call; `relist` is asked when the server says that a call's
+    `Mcp-Param-*` headers are not as its schema wants. Nothing is connected or started before the first call, discovery
+    or probe.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Upstream:
         known_era: Era | None = None,
         events: UpstreamEvents = _UNHEARD,
         requests: ServerRequests = _PING_ONLY,
+        audience: Audience = NOBODY,
         relist: Relist = _as_it_was,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -83,8 +88,9 @@ class Upstream:
         self._eras = Eras(None if spec.era == "auto" else Era(spec.era), known_era)
         self._asker = Asker(ids, requests)
         self._gate = Gate(terms.slug, spec.concurrency, spec.queue)
-        around = Surroundings(terms, self._eras, self._asker, self._tasks, events, clock)
+        around = Surroundings(terms, self._eras, self._asker, self._tasks, events, clock, audience)
         self._lines = lines_of(around, http)
+        self._watch = Watch(self._lines, around)
         self._ladder = Ladder(self._lines, self._asker, terms.health.timeout, clock)
         self._road = Road(self._lines, self._gate, ids, self._tasks, events, terms.timeouts, relist)
 
@@ -111,6 +117,12 @@ class Upstream:
 
     async def discover(self) -> Discovery:
         """Ask the server for its capabilities and all of its tools. Raises `GatewayError`."""
+        try:
+            return await self._discovered()
+        except SessionLost:
+            return await self._discovered()
+
+    async def _discovered(self) -> Discovery:
         visit = await self._lines.visit(anew=False)
         try:
             greeting = visit.greeting
@@ -147,12 +159,44 @@ class Upstream:
         """
         await self._tell(scope, lambda line: line.attune(level, {}))
 
+    def attend(self, sid: str) -> None:
+        """The client's legacy session `sid` has a stream open with us: keep one open to the server, for as long as
+        the server has a session for it.
+        """
+        self._lines.attend(session_key(sid))
+
+    def unattend(self, sid: str) -> None:
+        """The client's stream has ended."""
+        self._lines.unattend(session_key(sid))
+
+    def watch(self, discovery: Discovery) -> None:
+        """Hear of changes from now on, if the server, which has just said this, tells of any."""
+        known = (discovery.era, discovery.protocol_version, discovery.capabilities, discovery.server_info)
+        self._watch.on(discovery.capabilities, known)
+
+    def unwatch(self) -> None:
+        """Leave the server alone, until `watch`."""
+        self._watch.off()
+
+    async def follow(self, uris: frozenset[str]) -> frozenset[str]:
+        """Hear of changes of these resources, and of no others any more; the server's own URIs. Those that the server
+        has agreed to tell of, which legacy servers do to nobody but a session. Waits some seconds at most.
+        """
+        return await self._watch.follow(uris)
+
+    def succeed(self, before: Upstream) -> None:
+        """Take the place of `before`: attend and follow what that did."""
+        for key in before._lines.attended:
+            self._lines.attend(key)
+        self._watch.succeed(before._watch)
+
     async def sweep(self, now: float) -> None:
         """End sessions and children that nobody used for their idle time; `now` is `time.monotonic()`."""
         await self._lines.sweep(now)
 
     async def close(self, grace: float = 0.0) -> None:
         """Refuse new calls, give those in flight `grace` seconds, then end every session, child and connection."""
+        self._watch.off()
         await self._gate.shut(grace)
         try:
             async with asyncio.timeout(GOODBYE):

@@ -88,7 +88,7 @@ class StdioChannel:
     @asynccontextmanager
     async def exchange(self, request: WireRequest) -> AsyncIterator[PipeExchange]:
         """As `Channel.exchange`. Leaving early leaves the child alone: telling it is the caller's affair."""
-        inbox = self._intake.board.open(request.id)
+        inbox = self._intake.board.open(request.id, named=request.named)
         try:
             await self._write(request.body)
             yield PipeExchange(inbox, self._timeouts, request)

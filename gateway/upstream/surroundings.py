@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 from gateway.upstream.asking import Asker
 from gateway.upstream.eras import Eras
-from gateway.upstream.values import Terms, UpstreamEvents
+from gateway.upstream.values import NOBODY, Audience, Terms, UpstreamEvents
 from storage.tasks import Tasks
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """`clock` gives monotonic seconds; `tasks` owns what runs in the background."""
+    """`clock` gives monotonic seconds; `tasks` owns what runs in the background; `audience` hears what the
+    server says outside any call.
+    """
 
     terms: Terms
     eras: Eras
@@ -25,3 +27,4 @@ class Surroundings:
     tasks: Tasks
     events: UpstreamEvents
     clock: Callable[[], float]
+    audience: Audience = NOBODY

@@ -5,7 +5,7 @@ and never to one that it does not name when it names another.
 
 Responses carry our id; progress carries it as its token; the notifications of a subscription carry it in `_meta`
 (MCP 2026-07-28 `basic/patterns/subscriptions`). What names nobody goes to the one exchange in flight; with none or
-several it goes to the channel's owner.
+several it goes to the channel's owner, as does what is never about a call: news of lists and resources.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ from gateway.upstream.exchange import Dropped, OnDropped, OnMessage
 from gateway.upstream.framing import Edges
 from gateway.upstream.inbox import Inbox
 
+LISTS_CHANGED = frozenset(f"notifications/{kind}/list_changed" for kind in ("tools", "prompts", "resources"))
+RESOURCE_UPDATED = "notifications/resources/updated"
+
+_NEWS = LISTS_CHANGED | {RESOURCE_UPDATED}
+_CANCELLED = "notifications/cancelled"
 _SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 _LONGEST_ID = 18
 
@@ -30,22 +35,26 @@ class Switchboard:
 
     def __init__(self, on_message: OnMessage, on_dropped: OnDropped) -> None:
         self._inboxes: dict[int, Inbox] = {}
+        self._named: set[int] = set()
         self._on_message = on_message
         self._on_dropped = on_dropped
 
     def __len__(self) -> int:
         return len(self._inboxes)
 
-    def open(self, id: int) -> Inbox:
-        """The inbox of a new exchange."""
+    def open(self, id: int, *, named: bool = False) -> Inbox:
+        """The inbox of a new exchange; a `named` one gets nothing that does not name it."""
         if id in self._inboxes:
             raise ValueError(f"the id {id} is in flight on this channel already")
         inbox = self._inboxes[id] = Inbox()
+        if named:
+            self._named.add(id)
         return inbox
 
     def close(self, id: int) -> None:
         """The exchange is over; what still arrives for it is thrown away."""
         del self._inboxes[id]
+        self._named.discard(id)
 
     def deliver(self, message: Message) -> None:
         """Pass `message` on to whom it belongs."""
@@ -53,6 +62,10 @@ class Switchboard:
             self._respond(message)
         elif (named := _named(message)) is not None:
             self._put(self._find(named), message)
+        elif message.method == _CANCELLED and (ended := self._ended(message)) is not None:
+            self._put(ended, message)
+        elif message.method in _NEWS:
+            self._on_message(message)
         elif (only := self._only) is not None:
             self._put(only, message)
         else:
@@ -75,7 +88,18 @@ class Switchboard:
 
     @property
     def _only(self) -> Inbox | None:
-        return next(iter(self._inboxes.values())) if len(self._inboxes) == 1 else None
+        """The one exchange that a message may be about which names none."""
+        if len(self._inboxes) - len(self._named) != 1:
+            return None
+        return next(inbox for own_id, inbox in self._inboxes.items() if own_id not in self._named)
+
+    def _ended(self, cancelled: Message) -> Inbox | None:
+        """The subscription that the server ends so (MCP 2026-07-28 `basic/patterns/subscriptions`). Whoever has
+        subscriptions is modern, and sends no requests that it could take back.
+        """
+        if not self._named or cancelled.params is None:
+            return None
+        return self._find(jsonrpc.members(cancelled.params).get("requestId", Raw(b"")))
 
     def _respond(self, message: Message) -> None:
         """An error without an id answers a request that the server could not read: ours, if there is but one."""

@@ -17,7 +17,7 @@ from gateway.upstream.connection import Wire
 from gateway.upstream.exchange import OnMessage
 from gateway.upstream.http import HttpChannel
 from gateway.upstream.http_lines import HttpLines, old_transport
-from gateway.upstream.line import Lease, Line, Lines, Visit
+from gateway.upstream.line import Begun, Lease, Line, Lines, Visit
 from gateway.upstream.old_transport import OldTransport
 from gateway.upstream.pipe_lines import PipeLines
 from gateway.upstream.stdio import StdioChannel
@@ -56,6 +56,17 @@ class Unserved:
 
     def borrow(self, key: ScopeKey) -> Lease | None:
         return None
+
+    def attend(self, key: ScopeKey) -> None: ...
+
+    @property
+    def attended(self) -> frozenset[ScopeKey]:
+        return frozenset()
+
+    def unattend(self, key: ScopeKey) -> None: ...
+
+    async def attention(self, line: Line, begun: Begun) -> bool:
+        self._refuse()
 
     async def visit(self, *, anew: bool) -> Visit:
         self._refuse()

@@ -13,6 +13,7 @@ from typing import NewType, Protocol
 
 from msgspec import Raw
 
+from gateway.errors import GatewayError, Kind
 from gateway.protocol.jsonrpc import Message
 from gateway.protocol.listed import Listed
 from gateway.protocol.mirrors import Mirror
@@ -178,6 +179,35 @@ class ServerRequests(Protocol):
         """
 
 
+class Audience(Protocol):
+    """Who hears what a server says outside any call.
+
+    `scope` names the session or child that it was said on; `scopes.HOUSE` is the gateway's own.
+    """
+
+    def heard(self, scope: ScopeKey, message: Message) -> None:
+        """A notification: list_changed, resources/updated, a log message, or one of an extension. Never raises."""
+
+    async def asked(self, scope: ScopeKey, request: Message) -> bytes:
+        """The whole JSON-RPC response to a request of a legacy server's on the line of one client session.
+
+        Cancelled when the server takes its request back, and when the line ends. A `GatewayError` becomes an error
+        response.
+        """
+
+
+class Nobody:
+    """Nobody hears, and nobody can be asked."""
+
+    def heard(self, scope: ScopeKey, message: Message) -> None: ...
+
+    async def asked(self, scope: ScopeKey, request: Message) -> bytes:
+        raise GatewayError(Kind.METHOD_NOT_FOUND, f"{request.method} is not supported through this gateway")
+
+
+NOBODY = Nobody()
+
+
 class UpstreamEvents(Protocol):
     """What happens at one server, for whoever counts it. Every verb is synchronous and never raises."""
 
@@ -188,6 +218,10 @@ class UpstreamEvents(Protocol):
 
     def child_started(self) -> None: ...
     def child_ended(self) -> None: ...
+    def stream_opened(self, kind: str) -> None:
+        """A stream on which the server speaks outside any call: `watch` (the gateway's own), `session`."""
+
+    def stream_closed(self, kind: str) -> None: ...
     def dropped(self, reason: str) -> None:
         """Something that the server sent was thrown away; `exchange.Dropped` lists the reasons."""
 
@@ -200,6 +234,8 @@ class Unheard:
     def session_reinitialised(self, reason: str) -> None: ...
     def child_started(self) -> None: ...
     def child_ended(self) -> None: ...
+    def stream_opened(self, kind: str) -> None: ...
+    def stream_closed(self, kind: str) -> None: ...
     def dropped(self, reason: str) -> None: ...
 
 

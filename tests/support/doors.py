@@ -28,7 +28,7 @@ from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.protocol.listed import Listed
 from gateway.protocol.versions import Era
-from gateway.routing import Server, shelf, table
+from gateway.routing import Server, Shelf, shelf, table
 from gateway.sealing import Sealer
 from gateway.sessions import SessionFacts, Sessions
 from gateway.settings import Limits, ServerSpec
@@ -56,6 +56,7 @@ class Relaying:
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     messages: asyncio.Queue[Message | GatewayError] = field(default_factory=asyncio.Queue)
+    tasks: Tasks = field(default_factory=lambda: Tasks("server"))
 
     @property
     def progress_token(self) -> int | None:
@@ -131,6 +132,7 @@ class Scripted:
         finally:
             relay.left_early = not finished
             relay.left.set()
+            await relay.tasks.close()
 
 
 def echo(call: Forward, relay: Relaying) -> None:
@@ -194,9 +196,7 @@ class Down:
 class House:
     """Everything between the socket and the scripted servers."""
 
-    def __init__(
-        self, servers: Mapping[str, Scripted], keys: KeyRing, tools: Mapping[str, list[dict[str, Any]]]
-    ) -> None:
+    def __init__(self, servers: Mapping[str, Scripted], keys: KeyRing, offers: Mapping[str, Mapping[str, Any]]) -> None:
         self.servers = servers
         self.memory = Memory()
         self.down = Down()
@@ -204,7 +204,7 @@ class House:
         self.settled: list[str] = []
         self.ended: list[str] = []
         self.live = Live(
-            _table(servers, tools), dict(enumerate(servers.values(), 1)), keys, frontier("127.0.0.1", (), ())
+            _table(servers, offers), dict(enumerate(servers.values(), 1)), keys, frontier("127.0.0.1", (), ())
         )
         clock = Clock()
         self.sessions = Sessions(
@@ -284,10 +284,14 @@ async def house(
     keys: KeyRing | None = None,
     limits: Limits | None = None,
     tools: Mapping[str, list[dict[str, Any]]] | None = None,
+    offers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> AsyncIterator[House]:
-    """Doors on a free port; `servers` are slugs with their eras."""
+    """Doors on a free port; `servers` are slugs with their eras; `offers` are what each lists (`tools`, `prompts`, …)
+    beside one tool, and its `capabilities`, which otherwise follow from that.
+    """
+    offers = {slug: {"tools": found} for slug, found in (tools or {}).items()} | dict(offers or {})
     scripted = {slug: Scripted(era) for slug, era in (servers or {"time": Era.MODERN}).items()}
-    built = House(scripted, keys or KeyRing({}, LOCAL), tools or {})
+    built = House(scripted, keys or KeyRing({}, LOCAL), offers)
     parts = (built.pipeline, built.tasks, built.memory, built.memory)
     doors = Doors(*parts, limits=limits or Limits(), frontier=lambda: built.live.frontier)
     chat = ChatDoor(*parts, limits=limits or Limits(), frontier=lambda: built.live.frontier)
@@ -301,15 +305,18 @@ async def house(
     await built.tasks.close()
 
 
-def _table(servers: Mapping[str, Scripted], tools: Mapping[str, list[dict[str, Any]]]) -> Any:
-    shelves = []
-    for number, (slug, scripted) in enumerate(servers.items(), 1):
-        offered = [
-            Raw(msgspec.json.encode(tool))
-            for tool in tools.get(slug, [{"name": "now", "inputSchema": {"type": "object"}}])
-        ]
-        offers = {Listed.TOOLS: entries_of(Listed.TOOLS, offered)}
-        said = Raw(b'{"tools":{}}')
-        catalog = Catalog(scripted.era, "x", said, None, None, offers, digest({Listed.TOOLS: offered}), 0)
-        shelves.append(shelf(Server(number, slug, ServerSpec(name=slug, slug=slug), b"r"), catalog))
-    return table(shelves)
+def _table(servers: Mapping[str, Scripted], offers: Mapping[str, Mapping[str, Any]]) -> Any:
+    named = enumerate(servers.items(), 1)
+    return table([shelf_of(number, slug, scripted.era, **offers.get(slug, {})) for number, (slug, scripted) in named])
+
+
+def shelf_of(
+    number: int, slug: str, era: Era, *, capabilities: Mapping[str, Any] | None = None, **lists: list[dict[str, Any]]
+) -> Shelf:
+    """A server and what it offers."""
+    lists = {"tools": [{"name": "now", "inputSchema": {"type": "object"}}], **lists}
+    texts = {Listed(kind): [Raw(msgspec.json.encode(one)) for one in found] for kind, found in lists.items()}
+    said = Raw(msgspec.json.encode(capabilities or {listed.capability: {} for listed in texts}))
+    entries = {listed: entries_of(listed, found) for listed, found in texts.items()}
+    catalog = Catalog(era, "x", said, None, None, entries, digest(texts), 0)
+    return shelf(Server(number, slug, ServerSpec(name=slug, slug=slug), b"r"), catalog)

@@ -103,6 +103,8 @@ class McpServer:
         self.tools: dict[str, Tool] = {"count": count_up, "echo": echo}
         self.definitions: list[Any] = [{"name": "count", "inputSchema": {}}, {"name": "echo", "inputSchema": {}}]
         self.capabilities: dict[str, Any] = {"tools": {}}
+        self.get: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
+        """Answers GET; without it there are no streams."""
         self._serial = count(1)
         self._news = asyncio.Condition()
         self._url = ""
@@ -157,6 +159,8 @@ class McpServer:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.method == "DELETE":
             return await self._delete(request)
+        if request.method == "GET" and self.get is not None:
+            return await self.get(request)
         if request.method != "POST":
             return web.Response(status=405)
         asked = Asked(request, json.loads(await request.text()))

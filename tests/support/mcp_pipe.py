@@ -112,7 +112,7 @@ class PipeServer:
             return await self._unknown(child, asked)
         match asked["method"]:
             case "server/discover":
-                await child.result(asked, {"supportedVersions": [MODERN], "capabilities": {"tools": {}}})
+                await child.result(asked, {"supportedVersions": [MODERN], "capabilities": self.capabilities})
             case "initialize" if self.legacy:
                 about = {"serverInfo": {"name": "peer", "version": "1"}, "capabilities": self.capabilities}
                 await child.result(asked, {"protocolVersion": LEGACY, **about})

@@ -50,6 +50,12 @@ class Counted:
     def child_ended(self) -> None:
         self.events["gone"] += 1
 
+    def stream_opened(self, kind: str) -> None:
+        self.events[f"{kind} opened"] += 1
+
+    def stream_closed(self, kind: str) -> None:
+        self.events[f"{kind} closed"] += 1
+
     def dropped(self, reason: str) -> None:
         self.events[f"dropped {reason}"] += 1
 

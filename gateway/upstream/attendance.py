@@ -1,0 +1,92 @@
+"""Which sessions with a legacy server are listened to.
+
+Which question: has this session a stream of its own open to the server? Touches lines through their listeners. The
+rule: a session has one stream, for as long as somebody listens on our side and the session lives; nothing that is
+heard on it reaches another scope.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Protocol
+
+from gateway.upstream.event_stream import EventStream
+from gateway.upstream.legacy import LegacyLine
+from gateway.upstream.line import Begun
+from gateway.upstream.listener import Ending, Listener
+from gateway.upstream.loose import Loose
+from gateway.upstream.scopes import HOUSE
+from gateway.upstream.surroundings import Surroundings
+from gateway.upstream.values import ScopeKey
+
+
+class Streaming(Protocol):
+    """A channel on which a server can be listened to."""
+
+    def listen(self, headers: Mapping[str, str], last_event_id: str) -> AbstractAsyncContextManager[EventStream]: ...
+
+
+class Attendance:
+    """Listens on `channel` for the sessions whose clients listen to us."""
+
+    def __init__(self, channel: Streaming, around: Surroundings) -> None:
+        self._channel = channel
+        self._around = around
+        self._keys: set[ScopeKey] = set()
+        self._running: dict[ScopeKey, asyncio.Task[bool]] = {}
+
+    @property
+    def keys(self) -> frozenset[ScopeKey]:
+        """The scopes that are attended, whether they have a line or not."""
+        return frozenset(self._keys)
+
+    def begin(self, key: ScopeKey, line: LegacyLine | None) -> None:
+        """Listen to the line of `key`: to the one that is open, and to those that will be."""
+        if key not in self._keys:
+            self._keys.add(key)
+            if line is not None:
+                self.opened(key, line)
+
+    def opened(self, key: ScopeKey, line: LegacyLine) -> None:
+        """The scope has this line from now on."""
+        if key in self._keys:
+            self._stop(key)
+            task = self._around.tasks.spawn(self.listen(key, line), f"listen for {key}")
+            self._running[key] = task
+            task.add_done_callback(lambda _: self._running.pop(key) if self._running.get(key) is task else None)
+
+    def end(self, key: ScopeKey) -> None:
+        """Nobody listens any more."""
+        self._keys.discard(key)
+        self._stop(key)
+
+    async def listen(self, key: ScopeKey, line: LegacyLine, begun: Begun = lambda _: None) -> bool:
+        """Listen on `line` until it is over; False, at once, when the server opens no streams."""
+        tasks = self._around.tasks
+        loose = Loose(key, lambda body: line.channel.send(body, line.loose), self._around)
+        opening = partial(self._stream, "watch" if key == HOUSE else "session", line)
+        listening = tasks.spawn(Listener(line, opening, self._around, loose.hear, begun).run(), f"stream of {key}")
+        ending = tasks.spawn(line.life.wait_ended(), f"life of {key}")
+        try:
+            await asyncio.wait({listening, ending}, return_when=asyncio.FIRST_COMPLETED)
+            return not (listening.done() and listening.result() is Ending.NOT_SERVED)
+        finally:
+            listening.cancel()
+            ending.cancel()
+            loose.end()
+
+    @asynccontextmanager
+    async def _stream(self, kind: str, line: LegacyLine, last_event_id: str) -> AsyncIterator[EventStream]:
+        async with self._channel.listen(line.loose, last_event_id) as stream:
+            self._around.events.stream_opened(kind)
+            try:
+                yield stream
+            finally:
+                self._around.events.stream_closed(kind)
+
+    def _stop(self, key: ScopeKey) -> None:
+        if (task := self._running.pop(key, None)) is not None:
+            task.cancel()
