@@ -5,7 +5,6 @@ python -m tests.conformance
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,4 +36,4 @@ def described(scenario: Scenario) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

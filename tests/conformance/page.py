@@ -6,11 +6,11 @@ no machine in it, so that it changes only with the scores and the versions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tests.conformance.scores import UNSCORED, Line, Scores, count
-from tests.conformance.suite import Verdict
+from tests.conformance.suite import OWN_ERRORS, Verdict
 
 FILE = Path(__file__).parent.parent.parent / "docs" / "conformance.md"
 PLACES: Mapping[str, str] = {"direct": "direct", "door": "own door", "aggregate": "aggregate"}
@@ -35,6 +35,9 @@ The reference is the official Python SDK's everything-server, behind a front tha
 up to 2025-11-25, modern from 2026-07-28) and lets it ask clients only for what they have declared. The client
 scenarios run the SDK's conformance client through a gateway that has the suite's mock server behind it; the mock judges
 what it receives. Those about authorization are left out, since the gateway does not log in on behalf of its clients.
+The client itself has to end well, too, but for a few scenarios:
+
+{errors}
 
 | software | version |
 |---|---|
@@ -49,7 +52,8 @@ Scenarios that pass, of those the revision requires (2025-06-18 has no such set:
 | | {places} |
 |---|{rules}|
 {scores}
-
+{warned}"""
+WARNED = """
 ¹ Passes, with a recommendation not followed. `server-stateless`: the reference says that its lists have changed when
 they are what they were; the gateway tells clients only of changes that they can see.
 """
@@ -71,7 +75,8 @@ BESIDE: Mapping[str, str] = {
 def page(scores: Scores, versions: Mapping[str, str]) -> str:
     """The whole page."""
     tables = [(side, revision, table) for side, found in scores.items() for revision, table in found.items()]
-    places = _places(table for _, _, table in tables)
+    lines = [line for _, _, table in tables for line in table.values()]
+    places = _places(lines)
     named = {**VERSIONS, **(BESIDE if "aggregate" in places else {})}
     introduction = INTRODUCTION.format_map(
         {
@@ -80,14 +85,16 @@ def page(scores: Scores, versions: Mapping[str, str]) -> str:
             "versions": "\n".join(f"| {what} (`{name}`) | {versions[name]} |" for name, what in named.items()),
             "places": " | ".join(PLACES[place] for place in places),
             "rules": "|".join("---" for _ in places),
+            "warned": WARNED if any(Verdict.WARNED in line.values() for line in lines) else "",
+            "errors": "\n".join(f"- `{name}`: {why}." for name, why in OWN_ERRORS.items()),
             "scores": "\n".join(_score(side, revision, table, places) for side, revision, table in tables),
         }
     )
     return "\n".join([introduction, *(_table(*one) for one in tables)])
 
 
-def _places(tables: Iterator[Mapping[str, Line]] | Sequence[Mapping[str, Line]]) -> list[str]:
-    used = {place for table in tables for line in table.values() for place in line}
+def _places(lines: Iterable[Line]) -> list[str]:
+    used = {place for line in lines for place in line}
     return [place for place in PLACES if place in used]
 
 
@@ -98,7 +105,7 @@ def _score(side: str, revision: str, table: Mapping[str, Line], places: Sequence
 
 
 def _table(side: str, revision: str, table: Mapping[str, Line]) -> str:
-    places = _places([table])
+    places = _places(table.values())
     rows = [
         f"## {SIDES[side]}, {revision}",
         "",

@@ -151,7 +151,8 @@ def stand(folder: Path) -> Iterator[Stand]:
         ExitStack() as stack,
     ):
         assert fronts.ready is not None
-        yield Stand(needed, folder, *fronts.ready.groups(), stack)
+        legacy, modern = fronts.ready.groups()
+        yield Stand(needed, folder, legacy, modern, stack)
 
 
 def _beside(folder: Path) -> dict[str, dict[str, Any]]:

@@ -137,8 +137,16 @@ def _complaints(folder: Path, prefix: str) -> Iterator[str]:
 def _run(command: Sequence[str], cwd: Path | None = None) -> tuple[str, int]:
     """What it says, and its exit code. It has a process group of its own, which ends with it."""
     surroundings = {**os.environ, "NO_COLOR": "1", "NODE_NO_WARNINGS": "1"}
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    child = subprocess.Popen(command, cwd=cwd, env=surroundings, text=True, start_new_session=True, **pipes)
+    child = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=surroundings,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     try:
         said, _ = child.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired as error:
