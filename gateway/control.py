@@ -12,15 +12,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
+
+import msgspec
 
 from gateway.access import KeyRing, frontier
 from gateway.catalog import Catalog
 from gateway.config import ConfigErrors, Configuration
 from gateway.fleet import Fleet
+from gateway.groups import selections
 from gateway.live import Live
 from gateway.metrics import CallMetrics, ConnectionMetrics, FleetMetrics
 from gateway.protocol.versions import Era
@@ -29,6 +34,7 @@ from gateway.registry import plan, served
 from gateway.routing import Server, changes, table
 from gateway.secrets import secret_words
 from gateway.sessions import SessionFacts
+from gateway.upstream.server import Upstream
 from health.monitor import Monitor
 from health.plan import Plan
 from health.probe import Observation
@@ -42,8 +48,15 @@ log = logging.getLogger(__name__)
 
 LOCAL_USER = "local"
 
-Herald = tuple[Era, Callable[[Mapping[str, tuple[str, ...]]], None]]
-"""Clients of an era, and who tells them: endpoint → methods of the notifications."""
+
+class Herald(Protocol):
+    """Who tells the clients of one era what becomes of the endpoints that they use."""
+
+    def changed(self, changes: Mapping[str, tuple[str, ...]]) -> None:
+        """Lists have changed: endpoint → methods of the notifications that say so."""
+
+    def vanished(self, endpoints: Collection[str]) -> None:
+        """These endpoints are served no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +101,7 @@ class Control:
         self._seen: tuple[int, ...] = ()
         self._keys = KeyRing({})
         self._configuration: Configuration
-        self.heralds: tuple[Herald, ...] = ()
+        self.heralds: Mapping[Era, Herald] = {}
         """Who tells clients that lists have changed."""
         self.problem: str | None = None
         self.live = Live(table(()), {}, self._keys, frontier("127.0.0.1", (), ()))
@@ -109,7 +122,7 @@ class Control:
         """Read the file again and put it into force; a file with mistakes changes nothing."""
         async with self._changing:
             try:
-                await self._enact(self._from.load())
+                await self._enact(await asyncio.to_thread(self._from.load))  # a large file takes seconds
             except (ConfigErrors, OSError) as error:
                 self._refused(error)
             except StorageError as error:
@@ -118,7 +131,7 @@ class Control:
             else:
                 self.problem = None
                 self._gauges.fleet.loaded(self._now())
-                log.info("configuration reloaded: %d servers", len(self.live.table.servers))
+                log.info("configuration reloaded: servers: %s", ", ".join(self.live.table.servers) or "none")
 
     async def watch(self, interval: float) -> None:
         """Reload whenever the file changes, and load the registry whenever somebody else changed it; for ever."""
@@ -156,8 +169,11 @@ class Control:
             frontier(listen.host, listen.hosts, listen.origins),
             self._configuration.limits.depth,
         )
-        for era, herald in self.heralds:
-            herald(changes(before, self.live.table, era))
+        self._gauges.fleet.hidden(Counter(endpoint.kind for endpoint, _ in self.live.table.hidden()))
+        gone = before.endpoints.keys() - self.live.table.endpoints.keys()
+        for era, herald in self.heralds.items():
+            herald.changed(changes(before, self.live.table, era))
+            herald.vanished(gone)
 
     def catalog_changed(self, server: Server, catalog: Catalog) -> None:
         """A server was listed: describe it in the metrics."""
@@ -179,8 +195,10 @@ class Control:
         await registry.apply(self._db, partial(plan, configuration))
         await self._load(configuration, keys)
 
-    async def _load(self, configuration: Configuration, keys: KeyRing) -> None:
-        """The registry's servers become the fleet; nothing changes unless all of it could be read."""
+    async def _load(self, configuration: Configuration, keys: KeyRing, *, anew: bool = True) -> None:
+        """The registry's servers become the fleet; nothing changes unless all of it could be read. `anew`: since the
+        configuration was loaded, and not since somebody else changed the registry.
+        """
         generation = await registry.generation(self._db)
         await self._fleet.restore()
         found = served(configuration, await registry.load(self._db))
@@ -188,7 +206,7 @@ class Control:
         self._from.secrets.know(word for server in found.servers for word in secret_words(server.spec))
         for problem in found.problems:
             log.error("%s", problem)
-        self._fleet.set(found.servers, retire_after=configuration.lifecycle.grace)
+        self._fleet.set(found.servers, selections(configuration), configuration.lifecycle.grace, anew=anew)
         plans = [self._plan(server) for server in found.servers]
         try:
             await self._monitor.watch(plans)
@@ -200,7 +218,7 @@ class Control:
         try:
             if await registry.generation(self._db) != self._generation:
                 async with self._changing:
-                    await self._load(self._configuration, self._keys)
+                    await self._load(self._configuration, self._keys, anew=False)
         except StorageError as error:
             log.debug("the registry could not be asked: %s", error)
 
@@ -217,15 +235,26 @@ class Control:
             slug=server.slug,
             revision=server.revision,
             settings=server.spec.health or self._configuration.health,
-            probe=self._fleet.upstreams[server.id].probe,
+            probe=partial(self._probed, self._fleet.upstreams[server.id]),
             maintenance=server.spec.maintenance,
             concurrency=server.spec.concurrency,
         )
 
+    async def _probed(self, upstream: Upstream) -> Observation:
+        """What a server says of itself is stored and logged; it may repeat what it was sent."""
+        seen = await upstream.probe()
+        if seen.detail is None:
+            return seen
+        return msgspec.structs.replace(seen, detail=self._from.secrets.redact_text(seen.detail))
+
     def _refused(self, error: Exception) -> None:
-        self.problem = str(error).partition("\n")[0]
+        """While the database is away, the same file is tried again and again: that is told once."""
+        problems = str(error).split("\n")
         self._gauges.fleet.load_refused()
-        log.error("the configuration stays as it was: %s", error)
+        if not (isinstance(error, StorageError) and self.problem == problems[0]):
+            for problem in problems:
+                log.error("the configuration stays as it was: %s", problem)
+        self.problem = problems[0]
 
 
 def _signature(path: Path) -> tuple[int, ...]:

@@ -82,9 +82,12 @@ class Dispatch:
             self._tasks.spawn(upstream.notify(scope, message.method, message.params), f"tell of {message.method[:64]}")
 
     def attend(self, facts: SessionFacts, there: bool) -> None:
-        """Whether the client of a session reads what its servers say outside calls."""
-        endpoint = self._source.live.table.endpoints.get(facts.endpoint)
-        for upstream in () if endpoint is None else self._upstreams(endpoint):
+        """Whether the client of a session reads what its servers say outside calls. An endpoint that was there when
+        its client came may be gone when it leaves; its servers stay.
+        """
+        live = self._source.live
+        endpoint = live.table.endpoints.get(facts.endpoint)
+        for upstream in live.upstreams.values() if endpoint is None else self._upstreams(endpoint):
             (upstream.attend if there else upstream.unattend)(facts.sid)
 
     async def _ping(self, request: Request, sink: Sink) -> None:

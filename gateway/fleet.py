@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -19,8 +20,9 @@ from gateway.clock import Clock
 from gateway.errors import GatewayError
 from gateway.protocol.jsonrpc import Message
 from gateway.protocol.listed import Listed
+from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
-from gateway.routing import RoutingTable, Server, Shelf, shelf, table
+from gateway.routing import ALL, RoutingTable, Selection, Server, Shelf, shelf, table
 from gateway.upstream.server import Upstream
 from gateway.upstream.switchboard import LISTS_CHANGED
 from gateway.upstream.values import NOBODY, Audience, Discovery, ScopeKey
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 
 QUIET = 0.5
 """Seconds from one listing of a server to the next, however often it says that something has changed."""
+RELIST_SECONDS = 5.0
 LONGEST_QUIET = 30.0
 """The same for a server that goes on saying so while nothing changes."""
 
@@ -78,6 +81,7 @@ class Fleet:
         self._audience_of = audience_of
         self._members: dict[int, _Member] = {}
         self._stored: dict[int, Catalog] = {}
+        self._selections: tuple[Selection, ...] = (ALL,)
         self.table: RoutingTable = table(())
         self.upstreams: Mapping[int, Upstream] = {}
 
@@ -85,16 +89,20 @@ class Fleet:
         """Learn the catalogs that were stored before this process began."""
         self._stored = dict(await self._store.load())
 
-    def set(self, servers: Sequence[Server], retire_after: float) -> None:
-        """Make `servers`, in this order, the fleet. Upstreams that are not among them, or changed, take no new calls
-        and get `retire_after` seconds for those in flight.
+    def set(
+        self, servers: Sequence[Server], selections: Sequence[Selection], retire_after: float, *, anew: bool = True
+    ) -> None:
+        """Make `servers`, in this order, the fleet, and `selections` the endpoints before several of them. Upstreams
+        that are not among them, or changed, take no new calls and get `retire_after` seconds for those in flight.
+        Unless this is `anew`, names that several servers offer stay where they are.
         """
         before = self._members
+        self._selections = tuple(selections)
         self._members = {server.id: self._member(server, before.get(server.id)) for server in servers}
         for old in before.values():
             if self._members.get(old.server.id) is not old:
                 self._retire(old, retire_after)
-        self._rebuild()
+        self._rebuild(anew=anew)
 
     async def settle(self, endpoint: str, seconds: float) -> None:
         """Wait until each server of `endpoint` was listed or failed once, at most `seconds`."""
@@ -123,6 +131,20 @@ class Fleet:
         known = None if member.shelf.catalog is None or not member.fresh else member.shelf.catalog.sha256
         if known is None or observation.catalog_sha256 not in (None, known):
             self.refresh(server_id)
+
+    async def relist(self, server_id: int, tool: str | None) -> tuple[Mirror, ...]:
+        """List the server anew, since it says that a call of `tool` did not come as its schema wants; the arguments
+        that go into headers now. Waits for the listing some seconds at most.
+        """
+        if (member := self._members.get(server_id)) is None:
+            return ()
+        member.relisted.clear()
+        member.wanted.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RELIST_SECONDS):
+                await member.relisted.wait()
+        shown = member.shelf.original.get(Listed.TOOLS, ())
+        return next((entry.mirrors for entry in shown if entry.original == tool), ())
 
     def refresh(self, server_id: int) -> None:
         """List the server in the background; at most one listing runs, and a wish during it is not lost."""
@@ -190,6 +212,7 @@ class Fleet:
             log.warning("server %s could not be listed: %s", member.server.slug, error.message)
         finally:
             member.settled.set()
+            member.relisted.set()
         now = member.shelf.catalog
         return now is not None and (before is None or before.sha256 != now.sha256)
 
@@ -222,8 +245,13 @@ class Fleet:
         if member.server.id not in self._members:
             self._watcher.server_removed(member.server)
 
-    def _rebuild(self) -> None:
-        self.table = table([member.shelf for member in self._members.values()])
+    def _rebuild(self, *, anew: bool = False) -> None:
+        """Before every server has been listed or has failed, the order of the file alone decides who has a name: it
+        must not depend on which of them answers first.
+        """
+        members = self._members.values()
+        keeps = not anew and all(member.settled.is_set() for member in members)
+        self.table = table([member.shelf for member in members], self._selections, self.table if keeps else None)
         self.upstreams = {server_id: member.upstream for server_id, member in self._members.items()}
         self._watcher.table_changed()
 
@@ -239,6 +267,7 @@ class _Member:
         self.shelf: Shelf = shelf(server, stored)
         self.fresh = False
         self.settled = asyncio.Event()
+        self.relisted = asyncio.Event()
         self.wanted = asyncio.Event()
         self.wanted.set()
 

@@ -78,7 +78,8 @@ class Pipeline:
         return self._source.live.keys.authenticate(authorization, api_key)
 
     def session(self, token: str, caller: Caller, endpoint: str) -> Session:
-        """The caller's legacy session. Raises SESSION_UNKNOWN."""
+        """The caller's legacy session. Raises UNKNOWN_SERVER and SESSION_UNKNOWN."""
+        self._source.live.table.endpoint(endpoint)
         return self._sessions.find(token, caller, endpoint)
 
     def attend(self, session: Session) -> None:

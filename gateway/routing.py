@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -21,6 +21,8 @@ from gateway.capabilities import Capabilities
 from gateway.catalog import Catalog, ExposedEntry, exposed
 from gateway.errors import GatewayError, Kind
 from gateway.methods import Names
+from gateway.ownership import Hidden
+from gateway.ownership import owners as owners_of
 from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import NotAnObject
 from gateway.protocol.listed import Listed
@@ -33,6 +35,8 @@ from gateway.uris import AS_THEY_ARE, Naming
 PAGE_SIZE = 1_000
 AGGREGATE = ""
 """The key of the endpoint `/mcp`; a server's own is its slug, a group's is `groups/<name>`."""
+
+_GROUPS = "groups/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +77,14 @@ class Shelf:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The servers behind one endpoint: `slugs` None is every server; `prefixed` puts their slugs before their names."""
+    """The servers behind one endpoint: `slugs` None is every server; `prefixed` puts their slugs before their names;
+    `description` stands before their instructions.
+    """
 
     key: str
     slugs: frozenset[str] | None = None
     prefixed: bool = True
+    description: str | None = None
 
 
 ALL = Selection(AGGREGATE)
@@ -91,13 +98,12 @@ class Book:
     routes: Mapping[str, Route]
     positions: Mapping[str, int]
     marks: Mapping[Era, bytes]
+    hidden: tuple[Hidden, ...] = ()
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What one door serves. `complete` is false while a server of it has never been listed; `shadowed` counts what
-    is hidden since a server before offers the same name.
-    """
+    """What one door serves. `complete` is false while a server of it has never been listed."""
 
     key: str
     servers: tuple[Server, ...]
@@ -106,16 +112,32 @@ class Endpoint:
     capabilities: Mapping[Era, Capabilities] = field(repr=False)
     instructions: str | None
     complete: bool
-    shadowed: int = 0
 
     @property
     def tools(self) -> tuple[ExposedEntry, ...]:
         return self.books[Listed.TOOLS].entries
 
     @property
+    def hidden(self) -> tuple[Hidden, ...]:
+        """What is not seen here since another server has its name."""
+        return tuple(hidden for book in self.books.values() for hidden in book.hidden)
+
+    @property
+    def kind(self) -> str:
+        """`aggregate`, `group` or `server`."""
+        if self.key == AGGREGATE:
+            return "aggregate"
+        return "group" if self.key.startswith(_GROUPS) else "server"
+
+    @property
+    def path(self) -> str:
+        """Where clients find it."""
+        return {"aggregate": "/mcp", "group": f"/{self.key}/mcp"}.get(self.kind, f"/servers/{self.key}/mcp")
+
+    @property
     def is_shared(self) -> bool:
         """Several servers may stand behind it."""
-        return "/" in self.key or self.key == AGGREGATE
+        return self.kind != "server"
 
     @cached_property
     def by_slug(self) -> Mapping[str, Server]:
@@ -137,13 +159,22 @@ class RoutingTable:
     endpoints: Mapping[str, Endpoint]
     servers: Mapping[str, Server]
 
+    def hidden(self) -> Iterator[tuple[Endpoint, Hidden]]:
+        """What is not seen, and where."""
+        return ((endpoint, hidden) for endpoint in self.endpoints.values() for hidden in endpoint.hidden)
+
     def endpoint(self, key: str) -> Endpoint:
         """Raises UNKNOWN_SERVER when there is no such endpoint."""
         if (endpoint := self.endpoints.get(key)) is None:
-            kind, _, name = key.rpartition("/")
-            words = f"no {'group' if kind else 'server'} {name[:64]!r} is registered here"
+            kind = "group" if key.startswith(_GROUPS) else "server"
+            words = f"no {kind} {key.removeprefix(_GROUPS)[:64]!r} is registered here"
             raise GatewayError(Kind.UNKNOWN_SERVER, words)
         return endpoint
+
+
+def group_key(name: str) -> str:
+    """The key of a group's endpoint."""
+    return _GROUPS + name
 
 
 def shelf(server: Server, catalog: Catalog | None) -> Shelf:
@@ -153,10 +184,16 @@ def shelf(server: Server, catalog: Catalog | None) -> Shelf:
     return Shelf(server, catalog, exposed(catalog, server.slug), exposed(catalog, None))
 
 
-def table(shelves: Sequence[Shelf], selections: Iterable[Selection] = (ALL,)) -> RoutingTable:
-    """The table over `shelves`, in the registry's order."""
+def table(
+    shelves: Sequence[Shelf], selections: Iterable[Selection] = (ALL,), before: RoutingTable | None = None
+) -> RoutingTable:
+    """The table over `shelves`, in the registry's order. Of names that several servers offer on one endpoint, those
+    that one of them had in the table `before` stay with it.
+    """
     own = (Selection(shelf.server.slug, frozenset({shelf.server.slug}), prefixed=False) for shelf in shelves)
-    endpoints = {selection.key: _endpoint(selection, shelves) for selection in (*own, *selections)}
+    known = {} if before is None else before.endpoints
+    chosen = (*own, *selections)
+    endpoints = {selection.key: _endpoint(selection, shelves, known.get(selection.key)) for selection in chosen}
     return RoutingTable(endpoints, {shelf.server.slug: shelf.server for shelf in shelves})
 
 
@@ -252,49 +289,58 @@ def _task(endpoint: Endpoint, task_id: str) -> Route:
     return route
 
 
-def _endpoint(selection: Selection, shelves: Sequence[Shelf]) -> Endpoint:
+def _endpoint(selection: Selection, shelves: Sequence[Shelf], before: Endpoint | None) -> Endpoint:
     chosen = [shelf for shelf in shelves if selection.slugs is None or shelf.server.slug in selection.slugs]
     offers = [(shelf, Naming(shelf.server.slug) if selection.prefixed else AS_THEY_ARE) for shelf in chosen]
-    books = {listed: _book(listed, offers) for listed in Listed}
+    known = {} if before is None else before.books
+    books = {listed: _book(listed, offers, known.get(listed)) for listed in Listed}
     catalogs = [shelf.catalog for shelf in chosen]
-    is_shared = selection.key == AGGREGATE or "/" in selection.key
+    is_shared = selection.key == AGGREGATE or selection.key.startswith(_GROUPS)
     return Endpoint(
         key=selection.key,
         servers=tuple(shelf.server for shelf in chosen),
         prefixed=selection.prefixed,
         books=books,
         capabilities={era: capabilities.advertised(catalogs, era, shared=is_shared) for era in Era},
-        instructions=_instructions(chosen),
+        instructions=_instructions(chosen, selection.description),
         complete=all(catalog is not None for catalog in catalogs),
-        shadowed=sum(len(shelf.offered(naming).get(listed, ())) for shelf, naming in offers for listed in Listed)
-        - sum(len(book.entries) for book in books.values()),
     )
 
 
-def _book(listed: Listed, offers: Sequence[tuple[Shelf, Naming]]) -> Book:
+def _book(listed: Listed, offers: Sequence[tuple[Shelf, Naming]], before: Book | None) -> Book:
+    had = {} if before is None else {name: route.server.slug for name, route in before.routes.items()}
+    offered = [(shelf.server, naming, shelf.offered(naming).get(listed, ())) for shelf, naming in offers]
+    owners = owners_of(((server.slug, [entry.exposed for entry in found]) for server, _, found in offered), had)
     routes: dict[str, Route] = {}
     entries: list[ExposedEntry] = []
-    for shelf, naming in offers:
-        for entry in shelf.offered(naming).get(listed, ()):
-            if entry.exposed not in routes:
-                routes[entry.exposed] = Route(shelf.server, entry.original, naming, entry.mirrors)
+    hidden: list[Hidden] = []
+    for server, naming, found in offered:
+        for entry in found:
+            if (owner := owners[entry.exposed]) == server.slug:
+                routes[entry.exposed] = Route(server, entry.original, naming, entry.mirrors)
                 entries.append(entry)
+            else:
+                hidden.append(Hidden(listed, entry.exposed, server.slug, owner))
     return Book(
         entries=tuple(entries),
         routes=routes,
         positions={entry.exposed: index for index, entry in enumerate(entries)},
         marks={era: hashlib.sha256(b"".join(entry.mark[era] for entry in entries)).digest() for era in Era},
+        hidden=tuple(hidden),
     )
 
 
-def _instructions(shelves: Iterable[Shelf]) -> str | None:
-    """Every server's instructions under a heading, each cut to 2,000 characters; a lone server's stand alone."""
+def _instructions(shelves: Iterable[Shelf], description: str | None) -> str | None:
+    """The description, then every server's instructions under a heading, each cut to 2,000 characters; a lone
+    server's stand alone.
+    """
     found = [
         (s.server.slug, s.catalog.instructions) for s in shelves if s.catalog is not None and s.catalog.instructions
     ]
-    if len(found) == 1:
+    if len(found) == 1 and description is None:
         return found[0][1]
-    return "\n\n".join(f"# {slug}\n{text[:2_000]}" for slug, text in found) or None
+    told = [] if description is None else [description]
+    return "\n\n".join([*told, *(f"# {slug}\n{text[:2_000]}" for slug, text in found)]) or None
 
 
 def _cursor(listed: Listed, last: str) -> str:

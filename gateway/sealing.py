@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 KEY_BYTES = 32
 NONCE_BYTES = 12
 _ID_BYTES = 4
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class BadSeal(Exception):
@@ -43,6 +45,8 @@ class Sealer:
 
     def open(self, token: str) -> bytes:
         """What `seal` was given. Raises `BadSeal`."""
+        if _TOKEN.fullmatch(token) is None:  # b64decode takes the other alphabet as well, and skips what is in neither
+            raise BadSeal("not a sealed token")
         try:
             raw = base64.urlsafe_b64decode(token.encode("ascii") + b"=" * (-len(token) % 4))
         except ValueError as error:

@@ -8,7 +8,7 @@ stores nothing and a restart forgets nothing; ended, expired, foreign and forged
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -263,6 +263,12 @@ class Sessions:
         for session in self._live.values():
             if (methods := changes.get(session.facts.endpoint)) is not None:
                 session.changed(methods)
+
+    def vanished(self, endpoints: Collection[str]) -> None:
+        """These endpoints are served no more: the standing streams of their sessions end; calls under way go on."""
+        for session in self._live.values():
+            if session.facts.endpoint in endpoints:
+                session.end_standing()
 
     def end(self, session: Session) -> None:
         """End a session for good."""

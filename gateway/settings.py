@@ -7,7 +7,7 @@ Which question: which keys exist, of which type, within which bounds? Pure. The 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -22,6 +22,9 @@ PATTERNS: Mapping[str, str] = {
     HEX_PATTERN: "64 hexadecimal digits in lower case",
 }
 """What a pattern means, in words."""
+
+GroupName = Annotated[str, Field(pattern=SLUG_PATTERN)]
+Names = Literal["prefixed", "original"]
 
 READ_ONLY: JsonDict = {"readOnly": True}
 """Marks a field that no file sets."""
@@ -50,6 +53,16 @@ class Listen(Section):
     )
 
 
+class Aggregate(Section):
+    """`aggregate:`, the endpoint `/mcp` in front of all servers"""
+
+    names: Names = Field(
+        "prefixed",
+        description="`prefixed`: names and URIs begin with their server's slug; `original`: they are the servers' own, "
+        "and one that several servers offer is that of the server earlier in the file",
+    )
+
+
 class ApiKey(Section):
     """One entry of `auth.keys:`"""
 
@@ -71,6 +84,12 @@ class Limits(Section):
 
     request_bytes: int = Field(16_777_216, ge=1_024, description="bytes of a client's request at most")
     request_seconds: float = Field(60.0, gt=0, description="seconds a client may take to send a request's body")
+    idle_connection: float = Field(
+        75.0,
+        gt=0,
+        description="seconds a client's connection may go without a whole request head; longer than those for which a "
+        "proxy in front keeps idle connections",
+    )
     response_bytes: int = Field(67_108_864, ge=1_024, description="bytes of one message from a server at most")
     header_bytes: int = Field(16_384, ge=4_096, description="bytes of a request's header block at most")
     depth: int = Field(128, ge=8, le=512, description="levels of nesting in a JSON text at most")
@@ -169,12 +188,24 @@ class ServerSpec(Section):
     )
 
 
+class Group(Section):
+    """One entry of `groups:`, the endpoint `/groups/NAME/mcp`; the mapping's key is the name"""
+
+    servers: tuple[str, ...] = Field(min_length=1, description="names of the servers that stand behind it")
+    names: Names = Field("prefixed", description="as in the section `aggregate`")
+    description: str | None = Field(
+        None, max_length=1_000, description="what the group is for; clients read it before the servers' instructions"
+    )
+
+
 class Config(Section):
     """config.yaml"""
 
     listen: Listen = Listen()
     database: DatabaseSettings = DatabaseSettings()
     servers: dict[str, ServerSpec] = Field({}, description="the servers, by name")
+    aggregate: Aggregate = Aggregate()
+    groups: dict[GroupName, Group] = Field({}, description="endpoints in front of some of the servers, by name")
     auth: Auth = Auth()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -164,6 +164,12 @@ class Subscriptions:
         for listen in self._listens:
             if (methods := changes.get(listen.endpoint)) is not None:
                 listen.changed(methods)
+
+    def vanished(self, endpoints: Collection[str]) -> None:
+        """These endpoints are served no more: their streams end properly."""
+        for listen in self._listens:
+            if listen.endpoint in endpoints:
+                listen.end()
 
     def updated(self, server_id: int, params: Mapping[str, Raw]) -> None:
         """A server says that a resource, or something below one, has changed."""

@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.cli.common import add_config_argument, configuration, opened
+from gateway.cli.common import add_config_argument, database_in, opened
 from gateway.cli.invocation import program
 from gateway.cli.rendering import harmless
 from gateway.cli.table import table
 from gateway.naming import exposed_name
+from health.board import explained
 from storage import catalogs, health, registry
 from storage.catalogs import StoredCatalog
 from storage.database import Database
@@ -76,7 +77,7 @@ def add_parser(subparsers: Any) -> None:
 
 async def show(arguments: argparse.Namespace) -> int:
     """Print what is known."""
-    async with opened(configuration(arguments.config)) as db:
+    async with opened(database_in(arguments.config)) as db:
         servers = await load(db)
     if arguments.json:
         print(json.dumps([_as_json(server) for server in servers], ensure_ascii=False, indent=2))
@@ -129,7 +130,7 @@ def _cells(server: Overview, now: float) -> tuple[str, ...]:
         UNKNOWN if server.latency_ms is None else f"{server.latency_ms:,.0f} ms",
         UNKNOWN if server.success_rate is None else f"{server.success_rate:.1%}",
         UNKNOWN if server.tools is None else str(len(server.tools)),
-        server.reason or "",
+        "" if server.reason is None else explained(server.reason),
     )
 
 

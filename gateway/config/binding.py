@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.config.interpolation import CannotExpand, Variables, has_variables
 from gateway.config.keys import Path, element_of, fields_of, is_section, listed, nearest, shown
-from gateway.config.nodes import Array, Node, Object, Scalar
+from gateway.config.nodes import Array, Entry, Node, Object, Scalar, is_null
 from gateway.config.problems import Place, Problem
 from gateway.config.scalars import LIKE_TRUTHS, TRUTHS, number, whole_number
 from gateway.settings import PATTERNS
@@ -52,6 +52,15 @@ class Binder:
         value = self._value(node, kind, ())
         return value if isinstance(value, dict) else {}
 
+    def entries(self, node: Node, path: Path) -> tuple[Entry, ...]:
+        """The entries of a mapping of names."""
+        self.places[path] = node.place
+        if isinstance(node, Object):
+            return node.entries
+        if not is_null(node):
+            self._mistaken(path, "must be a mapping of names")
+        return ()
+
     def unknown(self, key: Scalar, known: Iterable[str], path: Path) -> None:
         """Complain of a key that nothing knows. What it was meant to be counts as flawed, too."""
         words = list(known)
@@ -80,7 +89,7 @@ class Binder:
 
     def _value(self, node: Node, kind: Any, path: Path) -> Any:
         self.places[path] = node.place
-        if isinstance(node, Scalar) and node.is_null:
+        if is_null(node):
             return ABSENT
         if is_section(kind):
             return self._section(node, kind, path)
@@ -120,7 +129,7 @@ class Binder:
     def _element(self, node: Node, kind: Any, path: Path) -> Any:
         """Unlike the value of a key, an element cannot be left out by being null."""
         value = self._value(node, kind, path)
-        if isinstance(node, Scalar) and node.is_null:
+        if is_null(node):
             return self._mistaken(path, 'has no value; write "" for an empty one')
         return value
 
@@ -166,7 +175,7 @@ def _bound(rule: str, limits: Mapping[str, Any], path: Path) -> str:
             return f"must be more than {limits['gt']:g}"
         case "less_than_equal":
             return f"must be at most {limits['le']:g}"
-        case "string_too_short":
+        case "string_too_short" | "too_short":
             return "must not be empty"
         case "string_too_long":
             return f"must be at most {limits['max_length']} characters long"

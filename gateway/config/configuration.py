@@ -6,7 +6,7 @@ problem as far as sense allows, and `ConfigErrors` is raised once, at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -20,15 +20,17 @@ from gateway.config.document import read
 from gateway.config.exposure import exposed
 from gateway.config.interpolation import ReadFile, Variables
 from gateway.config.keys import Path, fields_of, is_section, shown
-from gateway.config.nodes import Object, node_of
+from gateway.config.nodes import Node, Object, is_null, node_of
 from gateway.config.overrides import KeyPath, overlaid, strangers
 from gateway.config.problems import ConfigErrors, Place, Problem
 from gateway.config.server_rules import findings, unserved
-from gateway.naming import slug_of
-from gateway.settings import Config, ServerSpec
+from gateway.naming import SLUG, slug_of
+from gateway.settings import PATTERNS, SLUG_PATTERN, Config, Group, ServerSpec
 from storage.registration import Registration
 
 M = TypeVar("M", bound=BaseModel)
+
+GROUPS = "groups"
 
 NOT_IN_SPEC = frozenset({"slug", "description", "enabled", "maintenance"})
 """Keys of a server that a registration has a field for."""
@@ -76,7 +78,7 @@ def parse(
     """
     variables = Variables(env, read_file)
     binder = Binder(variables)
-    top = overlaid(_top(text, source, binder), variables, flags or {}, binder.complain)
+    top = overlaid(top_of(text, source, binder), variables, flags or {}, binder.complain)
     return _Reading(binder, top).configuration(strangers(env))
 
 
@@ -92,6 +94,20 @@ def resolve(
     return server
 
 
+def top_of(text: str, source: str, binder: Binder) -> Object:
+    """The mapping that `text` is. Raises `ConfigErrors` when it is none."""
+    node, problems = read(text, source)
+    binder.problems.extend(problems)
+    if node is None:
+        raise ConfigErrors(
+            [Problem(Place(source, 1, 1), "is empty; a server, or `servers: {}`, is the least it can say")]
+        )
+    if not isinstance(node, Object):
+        raise ConfigErrors([Problem(node.place, "must be a mapping with keys such as listen, database, servers")])
+    binder.places[()] = node.place
+    return node
+
+
 class _Reading:
     """One pass over the top of a file."""
 
@@ -102,9 +118,10 @@ class _Reading:
 
     def configuration(self, warnings: Iterator[Problem]) -> Configuration:
         listed = self._clients.servers(self._top)
-        common = Config(**self._sections())
+        common = Config(**self._sections(), groups=self._groups())
         servers = {one.path: self._named(one, common) for one in listed}
         self._check(common, {one.path: (one.name, _slug(one, servers[one.path])) for one in listed})
+        self._check_groups(common.groups, [one.name for one in listed])
         if self._binder.problems:
             raise ConfigErrors(self._binder.problems)
         specs = {one.name: spec for one in listed if (spec := servers[one.path]) is not None}
@@ -127,6 +144,34 @@ class _Reading:
             elif name not in {*fields_of(Config), FOREIGN, INPUTS}:
                 self._binder.unknown(entry.key, [*fields_of(Config), FOREIGN], ())
         return found
+
+    def _groups(self) -> dict[str, Group]:
+        """The groups that are sound."""
+        found: dict[str, Group] = {}
+        for entry in self._binder.entries(self._entry(GROUPS), (GROUPS,)):
+            path: Path = (GROUPS, entry.key.text)
+            node = Object(entry.key.place, ()) if is_null(entry.value) else entry.value
+            if (group := self._binder.model(node, Group, path)) is None:
+                continue
+            if SLUG.fullmatch(entry.key.text):
+                found[entry.key.text] = group
+            else:
+                words = f"{shown(path)} has a name that fits into no path; it must be {PATTERNS[SLUG_PATTERN]}"
+                self._binder.complain(path, words, entry.key.place)
+        return found
+
+    def _entry(self, key: str) -> Node:
+        """What stands under a key of the file."""
+        found = (entry.value for entry in self._top.entries if entry.key.text == key)
+        return next(found, Object(self._top.place, ()))
+
+    def _check_groups(self, groups: Mapping[str, Group], servers: Sequence[str]) -> None:
+        """A server that could not be read may well be what a group means."""
+        flawed = self._binder.flawed
+        if not {(OURS,), (FOREIGN,)} & flawed:
+            unread = {str(path[1]) for path in flawed if path[0] in (OURS, FOREIGN)}
+            for where, message in rules.groups(groups, servers, unread):
+                self._binder.complain(where, message)
 
     def _named(self, one: Listed, common: Config) -> ServerSpec | None:
         found = self._binder.model(one.node, ServerSpec, one.path)
@@ -154,19 +199,6 @@ class _Reading:
             for path, message in chain(exposed(registration.spec), unserved(registration.spec)):
                 where = (*one.path, *path)
                 yield Problem(self._binder.place(where), f"{shown(where)} {message}")
-
-
-def _top(text: str, source: str, binder: Binder) -> Object:
-    node, problems = read(text, source)
-    binder.problems.extend(problems)
-    if node is None:
-        raise ConfigErrors(
-            [Problem(Place(source, 1, 1), "is empty; a server, or `servers: {}`, is the least it can say")]
-        )
-    if not isinstance(node, Object):
-        raise ConfigErrors([Problem(node.place, "must be a mapping with keys such as listen, database, servers")])
-    binder.places[()] = node.place
-    return node
 
 
 def _server(binder: Binder, path: Path, found: ServerSpec | None, common: Config) -> ServerSpec | None:

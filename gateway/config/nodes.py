@@ -56,6 +56,11 @@ class Object:
 Node: TypeAlias = Scalar | Array | Object
 
 
+def is_null(node: Node) -> bool:
+    """Whether a key has no value."""
+    return isinstance(node, Scalar) and node.is_null
+
+
 def node_of(value: Any, place: Place) -> Node:
     """A JSON value, such as the registry keeps, as nodes that all stand at `place`."""
     match value:

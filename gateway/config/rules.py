@@ -6,13 +6,13 @@ words; a doubt counts as unsafe.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from gateway.access import is_loopback
-from gateway.config.keys import Path, shown
+from gateway.config.keys import Path, listed, nearest, shown
 from gateway.config.problems import Place
 from gateway.naming import RESERVED_SLUGS
-from gateway.settings import ApiKey, Listen
+from gateway.settings import ApiKey, Group, Listen
 
 Finding = tuple[Path, str]
 """The key, and the whole sentence about it."""
@@ -53,6 +53,23 @@ def slugs(servers: Mapping[Path, tuple[str, str]], places: Mapping[Path, Place])
             other, line = servers[earlier][0], places[earlier].line
             message = f"{shown(path)} has the slug {slug}, and so has {other!r} on line {line}"
             yield path, f"{message}; add a slug of its own to {name!r}"
+
+
+def groups(groups: Mapping[str, Group], servers: Sequence[str], unread: Collection[str]) -> Iterator[Finding]:
+    """A group names servers of the file, each once; `unread` are those that are there and could not be read."""
+    for name, group in groups.items():
+        for index, server in enumerate(group.servers):
+            path: Path = ("groups", name, "servers", index)
+            if server in group.servers[:index]:
+                yield path, f"{shown(path)} is {server[:100]!r} once more; keep one"
+            elif server not in servers and server not in unread:
+                yield path, f"{shown(path)} is {server[:100]!r}, which is no server; {_advice(server, servers)}"
+
+
+def _advice(server: str, servers: Sequence[str]) -> str:
+    if (meant := nearest(server, servers)) is not None:
+        return f"did you mean {meant}?"
+    return f"known here: {listed(servers)}" if servers else "add it under servers"
 
 
 def metrics_address(listen: str | None) -> Iterator[Finding]:

@@ -50,6 +50,8 @@ def _property(found: dict[str, Any]) -> dict[str, Any]:
     """A value may also be left empty, or be a text with a variable in it."""
     about = {key: found[key] for key in _ABOUT if key in found and found[key] not in ("", None, [], {})}
     value = {key: part for key, part in found.items() if key not in (*_ABOUT, "title", "anyOf")}
+    if "patternProperties" in value:
+        value["additionalProperties"] = False
     choices = found.get("anyOf", [value])
     null = {"type": "null"}
     others = [choice for choice in (VARIABLE, null) if choice not in choices and _is_open(choices[0], choice)]

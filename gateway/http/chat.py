@@ -22,13 +22,11 @@ from gateway.access import Frontier
 from gateway.chat_calls import Post, ToolCall, Turn
 from gateway.chat_tools import Functions
 from gateway.errors import GatewayError, Kind
-from gateway.http.door import check_media, read_body
+from gateway.http.door import check_media, endpoint_key, read_body
 from gateway.http.reply import Patience, Reply, Streams, accepts
 from gateway.http.threshold import Manners, Threshold, Traffic
-from gateway.naming import SLUG
 from gateway.pipeline import Inbound, Pipeline
 from gateway.protocol.jsonrpc import Message, members
-from gateway.routing import AGGREGATE
 from gateway.settings import Limits
 from gateway.sink import Answer, Tell, cannot_be_asked
 from storage.records import Caller
@@ -232,16 +230,12 @@ def _endpoint(request: web.Request) -> str:
     """The key of the endpoint that the query chooses: `?server=slug`, `?group=name`, or everything."""
     chosen = list(request.query.items())
     if not chosen:
-        return AGGREGATE
-    (kind, name), *others = chosen
+        return endpoint_key({})
+    (kind, _), *others = chosen
     if others or kind not in ("server", "group"):
         words = "the query chooses one server (?server=slug) or one group (?group=name), or is left out for all"
         raise GatewayError(Kind.INVALID_REQUEST, words, data={"param": (others[0] if others else chosen[0])[0]})
-    if kind == "group":
-        return f"groups/{name}"
-    if not SLUG.fullmatch(name):
-        raise GatewayError(Kind.UNKNOWN_SERVER, f"no server {name[:64]!r} is registered here", data={"param": kind})
-    return name
+    return endpoint_key(request.query)
 
 
 def _check(request: web.Request, *methods: str) -> None:

@@ -1,4 +1,4 @@
-"""The doors that MCP clients knock at: `/mcp` and `/servers/{slug}/mcp`.
+"""The doors that MCP clients knock at: `/mcp`, `/servers/{slug}/mcp` and `/groups/{group}/mcp`.
 
 Which question: what must hold of an HTTP request before its body means anything, and what does each HTTP method do?
 Touches aiohttp. The rule: everything here is decided from the request line and headers; what is in the body belongs
@@ -18,9 +18,10 @@ from gateway.access import Frontier
 from gateway.errors import JSONRPC_CODE, GatewayError, Kind
 from gateway.http.reply import Patience, Reply, Streams, accepts
 from gateway.http.threshold import Manners, Threshold, Traffic
+from gateway.naming import SLUG
 from gateway.pipeline import Inbound, Pipeline
 from gateway.protocol import jsonrpc
-from gateway.routing import AGGREGATE
+from gateway.routing import AGGREGATE, group_key
 from gateway.sessions import Session
 from gateway.settings import Limits
 from storage.records import Caller
@@ -57,17 +58,17 @@ class Doors:
         self._threshold = Threshold(pipeline, traffic, frontier, _MANNERS)
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes of both doors; a trailing slash is the same door, since a redirect would lose the body."""
-        paths = ("/mcp", "/mcp/", "/servers/{slug}/mcp", "/servers/{slug}/mcp/")
-        return [web.route("*", path, self.handle) for path in paths]
+        """The routes of all doors; a trailing slash is the same door, since a redirect would lose the body."""
+        paths = ("/mcp", "/servers/{server}/mcp", "/groups/{group}/mcp")
+        return [web.route("*", path + slash, self.handle) for path in paths for slash in ("", "/")]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one HTTP request, refusals included."""
-        door = "server" if request.match_info.get("slug") else "aggregate"
+        door = next(iter(request.match_info), "aggregate")
         return await self._threshold.cross(request, self._admitted, door=door, era=_era(request))
 
     async def _admitted(self, request: web.Request, caller: Caller, headers: Mapping[str, str]) -> web.StreamResponse:
-        endpoint = request.match_info.get("slug", AGGREGATE)
+        endpoint = endpoint_key(request.match_info)
         match request.method:
             case hdrs.METH_POST:
                 return await self._post(request, caller, endpoint, headers)
@@ -119,6 +120,18 @@ class Doors:
         if (token := request.headers.get(SESSION)) is None:
             raise _not_allowed()
         return self._pipeline.session(token, caller, endpoint)
+
+
+def endpoint_key(chosen: Mapping[str, str]) -> str:
+    """The key of the endpoint of this `server` or `group`, or of the aggregate. Raises UNKNOWN_SERVER for what can be
+    no name, so that each endpoint has one path alone.
+    """
+    for kind, name in chosen.items():
+        if not SLUG.fullmatch(name):
+            words = f"no {kind} {name[:64]!r} is registered here"
+            raise GatewayError(Kind.UNKNOWN_SERVER, words, data={"param": kind})
+        return group_key(name) if kind == "group" else name
+    return AGGREGATE
 
 
 def check_media(request: web.Request) -> None:

@@ -8,10 +8,12 @@ no server is described twice.
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
 RELOAD_RESULTS = ("success", "failure")
+SHARED_ENDPOINTS = ("aggregate", "group")
 
 
 class FleetMetrics:
@@ -25,6 +27,13 @@ class FleetMetrics:
             registry=registry,
         )
         self._tools = Gauge("mcp_gateway_server_tools", "Tools in the server's catalog.", ["server"], registry=registry)
+        self._hidden = Gauge(
+            "mcp_gateway_names_hidden",
+            "Tools, prompts and resources that clients do not see since another server of the endpoint has the name.",
+            ["endpoint"],
+            registry=registry,
+        )
+        self.hidden({})
         self._successful = Gauge(
             "mcp_gateway_config_last_reload_successful",
             "1 if the configuration file was taken over when it last changed, 0 if it was refused.",
@@ -55,6 +64,11 @@ class FleetMetrics:
     def tools(self, server: str, count: int) -> None:
         """The server's catalog holds this many tools."""
         self._tools.labels(server).set(count)
+
+    def hidden(self, counts: Mapping[str, int]) -> None:
+        """So much is hidden, by the kind of the endpoints."""
+        for kind in SHARED_ENDPOINTS:
+            self._hidden.labels(kind).set(counts.get(kind, 0))
 
     def loaded(self, now: float) -> None:
         """The configuration was taken over; `now` in seconds since the Unix epoch."""

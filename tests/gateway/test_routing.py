@@ -181,11 +181,77 @@ def test_names_that_stay_belong_to_the_server_that_stands_first():
     endpoint = table(shelves, [Selection(AGGREGATE, prefixed=False)]).endpoint(AGGREGATE)
     assert listed(endpoint) == ["a", "b", "c"]
     assert [tool(endpoint, name).server.slug for name in ("a", "b", "c")] == ["one", "one", "two"]
-    assert endpoint.shadowed == 1
+    assert [str(hidden) for hidden in endpoint.hidden] == ["tool 'a' of two, since one has it"]
     assert uri(endpoint, "file:///README.md") == ("docs", "file:///README.md")
     assert uri(endpoint, "file:///by/template") == ("docs", "file:///by/template")
     with pytest.raises(GatewayError):
         uri(endpoint, "other:///a")
+
+
+ORIGINAL = (Selection(AGGREGATE, prefixed=False),)
+
+
+def owner(built, name="x"):
+    return tool(built.endpoint(AGGREGATE), name).server.slug
+
+
+def original(before=None, **offers):
+    shelves = [shelf(server(n, slug), offer) for n, (slug, offer) in enumerate(offers.items(), 1)]
+    return table(shelves, ORIGINAL, before)
+
+
+@pytest.mark.trap(38)
+def test_a_name_in_use_stays_where_it_is_when_a_server_before_begins_to_offer_it():
+    started = original(first=catalog("a"), second=catalog("x"))
+    taken = original(started, first=catalog("a", "x"), second=catalog("x", "y"))
+    assert owner(taken) == "second"
+    assert listed(taken.endpoint(AGGREGATE)) == ["a", "x", "y"]
+    assert [str(hidden) for hidden in taken.endpoint(AGGREGATE).hidden] == ["tool 'x' of first, since second has it"]
+    later = original(taken, first=catalog("a", "x"), second=catalog("x", "y"), third=catalog("x"))
+    assert owner(later) == "second"
+
+
+def test_the_file_decides_again_when_the_configuration_is_loaded():
+    started = original(first=catalog("a"), second=catalog("x"))
+    taken = original(started, first=catalog("x"), second=catalog("x"))
+    assert (owner(taken), owner(original(first=catalog("x"), second=catalog("x")))) == ("second", "first")
+
+
+def test_a_name_that_its_server_gives_up_goes_to_the_first_that_offers_it_and_stays_there():
+    started = original(first=catalog("a"), second=catalog("x"), third=catalog("x"))
+    given_up = original(started, first=catalog("a"), second=catalog("b"), third=catalog("x"))
+    assert owner(given_up) == "third"
+    assert owner(original(given_up, first=catalog("x"), second=catalog("x"), third=catalog("x"))) == "third"
+    assert owner(original(given_up, first=catalog("x"), second=catalog("x"), third=None)) == "first"
+
+
+def test_what_is_hidden_is_told_of_every_kind_and_where():
+    shelves = [shelf(server(1, "docs"), FILES), shelf(server(2, "git"), FILES)]
+    built = table(shelves, [*ORIGINAL, Selection("groups/both", prefixed=False), Selection("groups/one", frozenset())])
+    at = {endpoint.path for endpoint, _ in built.hidden()}
+    words = [str(hidden) for hidden in built.endpoint("groups/both").hidden]
+    assert at == {"/mcp", "/groups/both/mcp"}
+    assert "prompt 'greet' of git, since docs has it" in words
+    assert "resource 'file:///README.md' of git, since docs has it" in words
+    assert len(words) == 6
+
+
+def test_a_prefixed_endpoint_hides_nothing_but_what_the_web_serves():
+    hidden = house(docs=FILES, git=FILES).endpoint(AGGREGATE).hidden
+    assert {one.name for one in hidden} == {"https://x.org/a", "https://x.org/{id}/b"}
+
+
+def test_every_kind_of_endpoint_knows_its_path():
+    built = table([shelf(server(1, "a"), None)], [Selection(AGGREGATE), Selection("groups/some", frozenset({"a"}))])
+    kinds = {(endpoint.kind, endpoint.path) for endpoint in built.endpoints.values()}
+    assert kinds == {("aggregate", "/mcp"), ("group", "/groups/some/mcp"), ("server", "/servers/a/mcp")}
+
+
+def test_the_description_of_a_group_stands_before_the_instructions_of_its_servers():
+    shelves = [shelf(server(1, "a"), catalog(instructions="do this")), shelf(server(2, "b"), catalog())]
+    built = table(shelves, [Selection("groups/some", description="For research."), Selection("groups/plain")])
+    assert built.endpoint("groups/some").instructions == "For research.\n\n# a\ndo this"
+    assert built.endpoint("groups/plain").instructions == "do this"
 
 
 def test_a_group_is_an_endpoint_of_its_own():
@@ -195,9 +261,10 @@ def test_a_group_is_an_endpoint_of_its_own():
     assert listed(group) == ["a__x", "b__y"]
     assert group.complete
     assert not built.endpoint(AGGREGATE).complete
-    with pytest.raises(GatewayError) as caught:
-        built.endpoint("groups/none")
-    assert caught.value.kind is Kind.UNKNOWN_SERVER
+    for missing in ("groups/none", "groups/a/b", "groups/", "some"):
+        with pytest.raises(GatewayError) as caught:
+            built.endpoint(missing)
+        assert caught.value.kind is Kind.UNKNOWN_SERVER
 
 
 def test_an_argument_is_completed_by_the_server_of_its_prompt_or_template():

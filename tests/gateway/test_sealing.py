@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.sealing import BadSeal, Sealer
@@ -20,6 +20,7 @@ def test_a_token_is_visible_ascii_without_padding():
     assert "=" not in token
 
 
+@example(31, 229)  # "-" for "+", which another alphabet of base64 takes for the same
 @given(st.integers(min_value=0, max_value=10_000), st.integers(min_value=1, max_value=255))
 def test_a_changed_token_is_refused(position, change):
     sealer = Sealer([NEW], "session")

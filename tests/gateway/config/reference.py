@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from gateway.config.keys import element_of, fields_of, is_section
 from gateway.config.overrides import settable, variable_of
-from gateway.settings import ApiKey, Config, ServerSpec
+from gateway.settings import ApiKey, Config, Group, ServerSpec
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration.md"
 BEGIN, END = "<!-- keys: made by tests/gateway/config/reference.py -->", "<!-- /keys -->"
@@ -26,7 +26,7 @@ _KINDS = {str: "text", int: "whole number", float: "number", bool: "true or fals
 def reference() -> str:
     """Every section with its keys."""
     sections = {name: kind for name, kind in fields_of(Config).items() if is_section(kind)}
-    named = {**sections, "auth.keys[]": ApiKey, "servers.NAME": ServerSpec}
+    named = {**sections, "auth.keys[]": ApiKey, "groups.NAME": Group, "servers.NAME": ServerSpec}
     return "\n".join(line for name in sorted(named) for line in _section(name, named[name]))
 
 

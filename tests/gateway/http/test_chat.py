@@ -114,7 +114,7 @@ async def test_the_head_of_a_list_is_that_of_a_get():
         ("?server=", 404, "server"),
         ("?server=groups/x", 404, "server"),
         ("?group=nope", 404, None),
-        ("?group=", 404, None),
+        ("?group=", 404, "group"),
         ("?servers=time", 400, "servers"),
         ("?server=time&server=time", 400, "server"),
         ("?server=time&group=x", 400, "group"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from gateway.http.readiness import (
+    PATIENCE_SECONDS,
     DatabaseCheck,
-    Readiness,
     Reason,
     configuration_check,
     draining_check,
@@ -15,17 +16,22 @@ from gateway.http.readiness import (
 from storage.errors import DatabaseUnavailable, SchemaOutdated
 
 
-async def fine() -> Reason:
-    return Reason("fine", True, "well")
+@dataclass
+class Waiting:
+    """A backlog."""
+
+    is_full: bool = False
+    pending: int = 0
+    trouble: str | None = None
 
 
-async def stuck() -> Reason:
-    return await asyncio.Future()
+async def test_a_database_that_hangs_is_told_before_an_orchestrator_gives_up() -> None:
+    async def verify() -> None:
+        await asyncio.Future()
 
-
-async def test_a_check_that_hangs_is_a_reason_and_the_others_are_told() -> None:
-    reasons = await Readiness({"stuck": stuck, "fine": fine}, patience=0.02).reasons()
-    assert reasons == [Reason("stuck", False, "no answer within 0.02 s"), Reason("fine", True, "well")]
+    reason = await DatabaseCheck(verify, patience=0.02)()
+    assert (reason.detail, reason.ready, reason.degraded) == ("no answer within 0.02 s", True, True)
+    assert PATIENCE_SECONDS < 1
 
 
 async def test_an_unreachable_database_and_an_old_schema_say_what_to_do() -> None:
@@ -37,7 +43,7 @@ async def test_an_unreachable_database_and_an_old_schema_say_what_to_do() -> Non
         async def verify(error: Exception = error) -> None:
             raise error
 
-        assert await DatabaseCheck(verify)() == Reason("database", False, str(error))
+        assert await DatabaseCheck(verify)() == Reason("database", False, str(error), warning=True)
 
 
 async def test_a_good_database_is_ready() -> None:
@@ -69,7 +75,13 @@ async def test_a_refused_reload_is_a_warning_that_leaves_the_gateway_ready() -> 
 
 
 async def test_full_records_and_draining_take_the_gateway_out_of_service() -> None:
-    assert not (await records_check(lambda: True)()).ready
+    assert not (await records_check(Waiting(is_full=True, trouble="it is away"))()).ready
     assert not (await draining_check(lambda: True)()).ready
-    assert (await records_check(lambda: False)()).ready
+    assert (await records_check(Waiting())()).ok
     assert (await draining_check(lambda: False)()).ready
+
+
+async def test_records_that_wait_for_the_database_are_a_warning_that_leaves_the_gateway_ready() -> None:
+    reason = await records_check(Waiting(pending=3, trouble="the database does not answer"))()
+    assert (reason.ready, reason.degraded) == (True, True)
+    assert reason.detail == "3 records wait in memory: the database does not answer"

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from gateway.errors import GatewayError, Kind
 from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.settings import Limits, Timeouts
+from gateway.upstream.answer import SHORTEST_RETRY
 from gateway.upstream.exchange import Dropped, RefusedByStatus, WireRequest
 from gateway.upstream.http import HttpChannel, client_session
 from tests.support import texts
@@ -1041,6 +1042,23 @@ async def test_a_stream_that_its_server_does_not_keep_has_ended(session: aiohttp
     async with bench(session, script) as b:
         error = await b.failed()
     assert (error.kind, error.reason) == (Kind.SERVER_CLOSED, "stream_ended")
+
+
+async def test_a_server_that_asks_to_be_asked_again_at_once_is_given_a_breath(session: aiohttp.ClientSession) -> None:
+    asked: list[float] = []
+
+    async def script(call: Call) -> None:
+        asked.append(asyncio.get_running_loop().time())
+        await call.stream()
+        if call.method == "POST":
+            await call.event(b"", id="1", retry=0)
+        else:
+            await call.event(answer(ask().body, RESULT), id="2")
+        await call.end()
+
+    async with bench(session, script) as b:
+        assert kinds(await b.ask(ask())) == ["result"]
+    assert asked[1] - asked[0] >= SHORTEST_RETRY
 
 
 # Faithfulness.

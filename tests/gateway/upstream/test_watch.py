@@ -407,6 +407,7 @@ class TestModernServers:
             second = await listens.opened(1)
             assert second.filter["resourceSubscriptions"] == ["file:///a"]
 
+    @pytest.mark.trap(19)
     async def test_a_silent_watch_outlives_the_timeouts_of_calls(self, open_upstream: Build, heard: Heard) -> None:
         async with modern_server() as (server, listens):
             short = Timeouts(first_byte=0.2, idle=0.05, absolute=0.3)
