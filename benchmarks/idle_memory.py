@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.idle_memory [--sessions 1000] [--streams 500] [--rounds 3]
 
 Each round opens sessions of 2025-11-25 that call a streaming tool once and are abandoned without DELETE, waits until
-their time is over (2 seconds here, 30 minutes by default), then opens GET streams, holds them, and closes them. The
+their time is over (15 seconds here, 30 minutes by default), then opens GET streams, holds them, and closes them. The
 resident memory of the gateway's process, from /proc, is printed before, at the height of and after each; the first
 round also warms caches, so the later ones count.
 """
@@ -34,7 +34,7 @@ HEADERS = {
     "MCP-Protocol-Version": VERSION,
 }
 HELLO = {"protocolVersion": VERSION, "capabilities": {}, "clientInfo": {"name": "idle", "version": "1"}}
-SESSION_SECONDS = 2
+SESSION_SECONDS = 15
 PATIENCE = 120
 HELD = re.compile(r"^mcp_gateway_sessions\{[^}]*\} (\S+)$", re.MULTILINE)
 OPEN = re.compile(r"^mcp_gateway_streams_open (\S+)$", re.MULTILINE)

@@ -58,6 +58,18 @@ class Frontier:
             raise GatewayError(
                 Kind.FORBIDDEN_HOST, f"Host {_shown(host)} is not served here; the key listen.hosts allows more names"
             )
+        self._check_origin(origin)
+
+    def check_monitor(self, host: str | None, origin: str | None) -> None:
+        """The same for what monitors read. They may also come by any address, as the probes of orchestrators do, and
+        without a Host, as health checks in HTTP/1.0 do: the page of a rebound name can do neither.
+        """
+        if not host or _is_address(_hostname(host)):
+            self._check_origin(origin)
+        else:
+            self.check(host, origin)
+
+    def _check_origin(self, origin: str | None) -> None:
         if origin is not None and not self._knows_origin(origin):
             raise GatewayError(
                 Kind.FORBIDDEN_ORIGIN,
@@ -113,6 +125,14 @@ def _hostname(host: str | None) -> str:
 
 def _bracketed(name: str) -> str:
     return f"[{name}]" if ":" in name and not name.startswith("[") else name
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _is_unspecified(host: str) -> bool:

@@ -10,6 +10,7 @@ records are written, the database closes.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -22,13 +23,14 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from gateway import __version__
-from gateway.access import is_loopback
+from gateway.access import ANY, Frontier, frontier, is_loopback
 from gateway.calls import Calls
 from gateway.catalog_memory import CatalogMemory
 from gateway.clock import Clock
 from gateway.config import Configuration
 from gateway.control import Control, Gauges, Surroundings
 from gateway.dispatch import Dispatch
+from gateway.errors import GatewayError, Kind
 from gateway.evidence import Evidence, recent_calls
 from gateway.fleet import Fleet
 from gateway.http.chat import ChatDoor
@@ -43,7 +45,7 @@ from gateway.http.readiness import (
     records_check,
 )
 from gateway.keyfile import load_or_make
-from gateway.metrics import CallMetrics, ConnectionMetrics, Exposition, FleetMetrics, LoopLag
+from gateway.metrics import CallMetrics, ConnectionMetrics, Exposition, FleetMetrics, LoopLag, ReadinessMetrics
 from gateway.pipeline import Pipeline
 from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
@@ -216,17 +218,18 @@ class _Builder:
             limits=configuration.limits,
             frontier=lambda: control.live.frontier,
         )
-        operations = Operations(
-            _readiness(self._db, pipeline, control, writer), board.census, Exposition(self._registry)
-        )
-        main, apart = web.Application(client_max_size=0), web.Application()
-        main.add_routes([*doors.routes(), *self._chat(pipeline, control).routes(), *operations.routes()])
-        metrics_app = apart if configuration.metrics.listen is not None else main
-        if metrics_app is apart or is_loopback(configuration.listen.host):
-            metrics_app.add_routes(operations.metrics_routes())
+        readiness = _readiness(self._db, pipeline, control, writer, ReadinessMetrics(self._registry))
+        operations = Operations(readiness, board.census, Exposition(self._registry))
+        main = web.Application(client_max_size=0)
+        chat, open_routes = self._chat(pipeline, control), operations.routes(lambda: control.live.frontier)
+        main.add_routes([*doors.routes(), *chat.routes(), *open_routes])
+        if configuration.metrics.listen is None and is_loopback(configuration.listen.host):
+            main.add_routes(operations.metrics_routes(lambda: control.live.frontier))
         runner = await self._runner(main, configuration.listen.host, configuration.listen.port)
         if configuration.metrics.listen is not None:
             host, _, port = configuration.metrics.listen.rpartition(":")
+            apart = web.Application()
+            apart.add_routes(operations.metrics_routes(partial(_metrics_frontier, host.strip("[]"))))
             await self._runner(apart, host.strip("[]"), int(port))
         return runner
 
@@ -246,13 +249,17 @@ class _Builder:
             access_log=None,
             handler_cancellation=True,
             auto_decompress=False,
+            keepalive_timeout=self._configuration.limits.idle_connection,
             max_line_size=self._configuration.limits.header_bytes,
             max_field_size=self._configuration.limits.header_bytes,
             shutdown_timeout=STOP_SECONDS,
         )
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, host, port, reuse_address=True).start()
+        try:
+            await web.TCPSite(runner, host, port, reuse_address=True).start()
+        except OSError as error:
+            raise _cannot_listen(host, port, error) from error
         return runner
 
     def _background(self, control: Control, sessions: Sessions, fleet: Fleet) -> None:
@@ -301,16 +308,34 @@ async def _drain(
     sessions.end_streams()  # those that were opened again meanwhile
 
 
-def _readiness(db: Database, pipeline: Pipeline, control: Control, writer: Writer) -> Readiness:
+def _readiness(
+    db: Database, pipeline: Pipeline, control: Control, writer: Writer, metrics: ReadinessMetrics
+) -> Readiness:
     return Readiness(
         {
             "database": DatabaseCheck(lambda: migrate.require_current(db)),
             "configuration": configuration_check(lambda: control.problem),
             "names": names_check(lambda: control.live.table),
-            "records": records_check(lambda: writer.is_full),
+            "records": records_check(writer),
             "draining": draining_check(lambda: pipeline.draining),
-        }
+        },
+        metrics,
     )
+
+
+def _metrics_frontier(host: str) -> Frontier:
+    """`metrics.listen` is open to whoever reaches it; on loopback that does not include pages in a browser."""
+    return frontier(host, () if is_loopback(host) else (ANY,), ())
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> GatewayError:
+    why = {
+        errno.EADDRINUSE: "another program has this port, perhaps another gateway; stop it, or choose another port",
+        errno.EADDRNOTAVAIL: "this machine has no such address; choose another host",
+        errno.EACCES: "this port is not for ordinary users; choose one above 1023",
+    }.get(error.errno or 0, error.strerror or str(error))
+    where = f"{_authority(host, port)} (listen, or metrics.listen)"
+    return GatewayError(Kind.INTERNAL, f"cannot listen on {where}: {why}", reason="listen")
 
 
 def _urls(runner: web.AppRunner) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from gateway.access import KeyRing, frontier
 from gateway.catalog import Catalog
 from gateway.config import ConfigErrors, Configuration
@@ -32,6 +34,7 @@ from gateway.registry import plan, served
 from gateway.routing import Server, changes, table
 from gateway.secrets import secret_words
 from gateway.sessions import SessionFacts
+from gateway.upstream.server import Upstream
 from health.monitor import Monitor
 from health.plan import Plan
 from health.probe import Observation
@@ -119,7 +122,7 @@ class Control:
         """Read the file again and put it into force; a file with mistakes changes nothing."""
         async with self._changing:
             try:
-                await self._enact(self._from.load())
+                await self._enact(await asyncio.to_thread(self._from.load))  # a large file takes seconds
             except (ConfigErrors, OSError) as error:
                 self._refused(error)
             except StorageError as error:
@@ -128,7 +131,7 @@ class Control:
             else:
                 self.problem = None
                 self._gauges.fleet.loaded(self._now())
-                log.info("configuration reloaded: %d servers", len(self.live.table.servers))
+                log.info("configuration reloaded: servers: %s", ", ".join(self.live.table.servers) or "none")
 
     async def watch(self, interval: float) -> None:
         """Reload whenever the file changes, and load the registry whenever somebody else changed it; for ever."""
@@ -232,15 +235,26 @@ class Control:
             slug=server.slug,
             revision=server.revision,
             settings=server.spec.health or self._configuration.health,
-            probe=self._fleet.upstreams[server.id].probe,
+            probe=partial(self._probed, self._fleet.upstreams[server.id]),
             maintenance=server.spec.maintenance,
             concurrency=server.spec.concurrency,
         )
 
+    async def _probed(self, upstream: Upstream) -> Observation:
+        """What a server says of itself is stored and logged; it may repeat what it was sent."""
+        seen = await upstream.probe()
+        if seen.detail is None:
+            return seen
+        return msgspec.structs.replace(seen, detail=self._from.secrets.redact_text(seen.detail))
+
     def _refused(self, error: Exception) -> None:
-        self.problem = str(error).partition("\n")[0]
+        """While the database is away, the same file is tried again and again: that is told once."""
+        problems = str(error).split("\n")
         self._gauges.fleet.load_refused()
-        log.error("the configuration stays as it was: %s", error)
+        if not (isinstance(error, StorageError) and self.problem == problems[0]):
+            for problem in problems:
+                log.error("the configuration stays as it was: %s", problem)
+        self.problem = problems[0]
 
 
 def _signature(path: Path) -> tuple[int, ...]:

@@ -112,7 +112,9 @@ def refusal(request: Request, failure: GatewayError) -> Answer:
 
 
 def error_answer(id: Raw | None, failure: GatewayError, era: Era) -> Answer:
-    """A JSON-RPC error; inside a legacy conversation what is wrong with a request's params travels with 200."""
+    """A JSON-RPC error. Inside a legacy session an error travels with 200, except what is refused before the request
+    counts as one of the session: an id that is in flight already (400), and a full record backlog (503).
+    """
     body = jsonrpc.error(id, JSONRPC_CODE[failure.kind], failure.message, failure.data)
     in_stream = era is Era.LEGACY and failure.kind in {Kind.METHOD_NOT_FOUND, Kind.INVALID_PARAMS, Kind.UNKNOWN_TOOL}
     return Answer(body, 200 if in_stream else HTTP_STATUS[failure.kind])

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from urllib.parse import parse_qsl, urlsplit
 
 from gateway.settings import ServerSpec
 
@@ -115,10 +117,21 @@ _HARMLESS_HEADERS = frozenset({"accept", "accept-language", "content-type", "use
 
 
 def secret_words(spec: ServerSpec) -> Iterator[str]:
-    """What a server is sent that nobody else may read: the words of its headers, and its secret-like environment."""
+    """What a server is given that nobody else may read: the words of its headers, and what its environment, arguments
+    (`--api-key X`, `--token=X`) and URL hold under the name of a secret.
+    """
     for name, value in spec.headers.items():
         if name.lower() not in _HARMLESS_HEADERS:
             yield from value.split()
     for name, value in spec.env.items():
         if names_secret(name.encode()):
+            yield value
+    for argument, following in pairwise((*spec.args, "")):
+        name, equals, value = argument.partition("=")
+        if name.startswith("-") and names_secret(name.encode("utf-8", "replace")):
+            yield value if equals else following
+    for name, value in parse_qsl(urlsplit(spec.url or "").query):
+        if names_secret(name.encode("utf-8", "replace")) or _normal(name.encode("utf-8", "replace")).endswith(
+            QUERY_NAMES
+        ):
             yield value

@@ -84,6 +84,12 @@ class Limits(Section):
 
     request_bytes: int = Field(16_777_216, ge=1_024, description="bytes of a client's request at most")
     request_seconds: float = Field(60.0, gt=0, description="seconds a client may take to send a request's body")
+    idle_connection: float = Field(
+        75.0,
+        gt=0,
+        description="seconds a client's connection may go without a whole request head; longer than those for which a "
+        "proxy in front keeps idle connections",
+    )
     response_bytes: int = Field(67_108_864, ge=1_024, description="bytes of one message from a server at most")
     header_bytes: int = Field(16_384, ge=4_096, description="bytes of a request's header block at most")
     depth: int = Field(128, ge=8, le=512, description="levels of nesting in a JSON text at most")

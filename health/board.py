@@ -108,6 +108,13 @@ class Board:
         self._entries = MappingProxyType(entries)
 
 
+def explained(reason: str) -> str:
+    """The reason of a failed probe in words, `it refuses connections`."""
+    if reason.startswith("status_"):
+        return f"it answers with HTTP status {reason.removeprefix('status_')}"
+    return _WHY.get(reason, f"its probes fail ({reason})")
+
+
 def _refusal(entry: Entry, now_us: int) -> Refusal:
     since = f"since {_moment(entry.health.since_us)} ({_duration(now_us - entry.health.since_us)})"
     if entry.health.status is Status.MAINTENANCE:
@@ -127,10 +134,7 @@ def _refusal(entry: Entry, now_us: int) -> Refusal:
 def _why(health: ServerHealth) -> str:
     if health.state is HealthState.RECOVERING:
         return "it was down and answers again, but not yet for long enough to be trusted"
-    reason = health.reason or "down"
-    if reason.startswith("status_"):
-        return f"it answers with HTTP status {reason.removeprefix('status_')}"
-    return _WHY.get(reason, f"its probes fail ({reason})")
+    return explained(health.reason or "down")
 
 
 def _when(retry_after: int | None) -> str:

@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     _print_whatever_comes()
     try:
-        arguments = parser_for(words).parse_args(words)
+        arguments = _parsed(words)
         code = _run(arguments.handler, arguments)
         sys.stdout.flush()
         return code
@@ -109,9 +109,18 @@ def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
         if name == asked:
             import_module(f"{__name__}.{name}").add_parser(subparsers)
             _add_example(subparsers.choices[name], name)
+            subparsers.choices[name].set_defaults(parser=subparsers.choices[name])
         else:
             subparsers.add_parser(name, help=command.summary)
     return parser
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    """What the words mean. A command's own parser complains of the words that it does not know, with its own usage."""
+    arguments, unknown = parser_for(words).parse_known_args(words)
+    if unknown:
+        arguments.parser.error(f"{' '.join(unknown)}: not known here; -h lists what is")
+    return arguments
 
 
 def _add_example(parser: argparse.ArgumentParser, name: str) -> None:
@@ -146,7 +155,11 @@ def _os_message(error: OSError) -> str:
 
 
 def _print_whatever_comes() -> None:
-    """Text that the terminal cannot show (a lone surrogate, a foreign script) is shown escaped."""
+    """Text that the terminal cannot show (a lone surrogate, a foreign script) is shown escaped. A stream that the shell
+    closed (`>&-`) goes nowhere: Python has None for it, and would print complaints to stdout then.
+    """
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from gateway.cli.common import add_config_argument, configuration, opened
+from gateway.cli.common import add_config_argument, configuration, database_of, opened
 from gateway.cli.failures import Failed
 from gateway.cli.plan import wording
 from gateway.registry import plan
@@ -31,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
 async def write(arguments: argparse.Namespace) -> int:
     """Write the changes, then print them. Exit code 1 when the registry is a newer file's."""
     config = configuration(arguments.config)
-    async with opened(config) as database:
+    async with opened(database_of(config)) as database:
         written = await registry.apply(database, lambda rows: plan(config, rows))
     print(wording(written, arguments.config, arguments.json))
     return 0 if written.newer is None else Failed.exit_code

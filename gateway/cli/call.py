@@ -19,6 +19,7 @@ from msgspec import Raw
 
 from gateway.cli import rendering
 from gateway.cli.client import Client, Refused, Target, connected
+from gateway.cli.durations import seconds
 from gateway.cli.failures import Failed, Misused
 from gateway.cli.invocation import program
 from gateway.config import ConfigErrors
@@ -65,7 +66,7 @@ def add_parser(subparsers: Any) -> None:
         "--era", choices=[era.value for era in Era], default=Era.MODERN.value, help="protocol era to speak"
     )
     parser.add_argument("--json", action="store_true", help="print the result as the JSON that arrived")
-    parser.add_argument("--timeout", type=_seconds, default=300.0, metavar="S", help="seconds to wait (default: 300)")
+    parser.add_argument("--timeout", type=seconds, default=300.0, metavar="S", help="seconds to wait (default: 300)")
     parser.set_defaults(handler=call)
 
 
@@ -106,10 +107,10 @@ def default_url(file: str | None) -> str:
     path = file or os.environ.get(FILE_VARIABLE, DEFAULT_FILE)
     if file is None and not Path(path).exists():
         return url_of(Listen())
-    from gateway.cli.common import configuration  # with all that reads and checks a file, it takes half a second
+    from gateway.cli.common import section_of  # with all that reads and checks a file, it takes half a second
 
     try:
-        return url_of(configuration(path).listen)
+        return url_of(section_of(path, "listen", Listen).value)
     except ConfigErrors:
         if file is not None:
             raise
@@ -223,13 +224,3 @@ def _name(text: str) -> str:
     except UnicodeEncodeError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no UTF-8 text") from error
     return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-    return seconds

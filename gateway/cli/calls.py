@@ -17,7 +17,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.cli.common import add_config_argument, configuration, opened
+from gateway.cli.common import add_config_argument, database_in, opened
 from gateway.cli.failures import Misused
 from gateway.cli.moments import moment
 from gateway.cli.rendering import harmless
@@ -83,7 +83,7 @@ async def show(arguments: argparse.Namespace) -> int:
     limit, show_rows = _limit(arguments.limit), _as_json if arguments.json else _as_table
     if arguments.follow and arguments.until is not None:
         raise Misused("--follow and --until exclude each other")
-    async with opened(configuration(arguments.config)) as db:
+    async with opened(database_in(arguments.config)) as db:
         wanted = await _filter(db, arguments)
         if arguments.follow:
             await follow(db, wanted, limit, show_rows)

@@ -16,7 +16,9 @@ from importlib import import_module
 from typing import Any
 
 from gateway.cli.common import add_config_argument, configuration, database_of
+from gateway.cli.durations import seconds
 from gateway.cli.failures import Failed
+from gateway.cli.rendering import counted, harmless
 from gateway.config import Configuration, Problem
 from gateway.config.schema import schema
 from gateway.errors import GatewayError
@@ -33,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
     add_config_argument(parser)
     parser.add_argument("--connect", action="store_true", help="also connect to each server and list its tools")
     parser.add_argument(
-        "--timeout", type=float, default=20.0, metavar="S", help="seconds for each server (default: 20)"
+        "--timeout", type=seconds, default=20.0, metavar="S", help="seconds for each server (default: 20)"
     )
     parser.add_argument("--schema", action="store_true", help="print the JSON Schema of the file, for editors, instead")
     parser.set_defaults(handler=check)
@@ -66,12 +68,12 @@ def missing_programs(config: Configuration) -> Iterator[Problem]:
 def summary(config: Configuration, file: str) -> str:
     """One line about a file without mistakes."""
     slugs = [server.slug for server in config.servers.values()]
-    return f"{file} is right: {len(slugs)} {'server' if len(slugs) == 1 else 'servers'} ({', '.join(slugs) or 'none'})"
+    return f"{file} is right: {counted(len(slugs), 'server')} ({', '.join(slugs) or 'none'})"
 
 
 async def _connect(config: Configuration, timeout: float) -> int:
     connecting = import_module("gateway.cli.connecting")
     reports = await connecting.connect_all(config.servers, timeout)
     for line in connecting.table(reports):
-        print(line)
+        print(harmless(line))
     return Failed.exit_code if any(report.fault for report in reports) else 0

@@ -7,6 +7,7 @@ rule: nothing here outlives its timeout, and no server's trouble is another's.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -20,13 +21,17 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from pydantic import ValidationError
 
+from gateway.cli.rendering import counted
 from gateway.errors import GatewayError
 from gateway.protocol.versions import MODERN_VERSIONS, Era
+from gateway.redact import KnownSecrets
+from gateway.secrets import secret_words
 from gateway.settings import ServerSpec
 from gateway.upstream.command import Command, environment
 
 MAX_PAGES = 100
 AT_ONCE = 8
+FAULT_CHARS = 200
 
 _FAULTS = (MCPError, GatewayError, httpx2.HTTPError, OSError, TimeoutError, ValidationError, RuntimeError)
 
@@ -48,6 +53,7 @@ class Report:
 
 async def connect_all(servers: Mapping[str, ServerSpec], timeout: float) -> list[Report]:
     """Ask each enabled server, at most eight at once, each within `timeout` seconds."""
+    logging.getLogger().addHandler(logging.NullHandler())  # the SDK logs what it was sent, tracebacks included
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(spec: ServerSpec) -> Report:
@@ -65,7 +71,7 @@ async def ask(spec: ServerSpec, timeout: float) -> Report:
             version, tools = client.protocol_version, await _count_tools(client)
         return Report(spec.slug, monotonic() - began, version, tools)
     except* _FAULTS as group:
-        fault = _fault(group, timeout)
+        fault = _told(_fault(group, timeout), spec)
     return Report(spec.slug, monotonic() - began, fault=fault)
 
 
@@ -73,7 +79,7 @@ def table(reports: Sequence[Report]) -> Iterator[str]:
     """One line per server, in columns."""
     width = max((len(report.slug) for report in reports), default=0)
     for report in reports:
-        answer = report.fault or f"{report.era} {report.version}, {report.tools} tools"
+        answer = report.fault or f"{report.era} {report.version}, {counted(report.tools, 'tool')}"
         yield f"{report.slug:<{width}}  {'failed' if report.fault else 'ok':<6}  {report.seconds:6.2f} s  {answer}"
 
 
@@ -130,7 +136,14 @@ def _fault(group: BaseExceptionGroup[BaseException], timeout: float) -> str:
         case httpx2.HTTPError():
             return f"cannot be reached ({type(first).__name__})"
         case MCPError():
-            return " ".join(str(first).split())[:200]
+            return str(first)
         case ValidationError():
             return "answered with what is no MCP"
-    return f"{type(first).__name__}: {' '.join(str(first).split())[:200]}"
+    return f"{type(first).__name__}: {first}"
+
+
+def _told(fault: str, spec: ServerSpec) -> str:
+    """One line of it, without what the server was sent, which it may repeat."""
+    secrets = KnownSecrets()
+    secrets.know(secret_words(spec))
+    return " ".join(secrets.redact_text(fault).split())[:FAULT_CHARS]

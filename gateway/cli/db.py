@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from gateway.cli.common import add_config_argument, configuration, database_of
+from gateway.cli.common import add_config_argument, database_in
 from gateway.cli.failures import Failed, Misused
 from storage import migrate
 from storage.adopt import Adoption, Examination, adopt, examine
@@ -107,7 +107,7 @@ def _add(verbs: Any, verb: str, handler: Any, summary: str, description: str | N
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_config_argument(parser)
-    parser.set_defaults(handler=handler)
+    parser.set_defaults(handler=handler, parser=parser)
     return parser
 
 
@@ -121,7 +121,7 @@ def _zone(name: str) -> ZoneInfo:
 @asynccontextmanager
 async def _database(arguments: argparse.Namespace) -> AsyncIterator[Database]:
     """The configuration's database, whatever its schema."""
-    database = database_of(configuration(arguments.config))
+    database = database_in(arguments.config)
     try:
         yield database
     finally:

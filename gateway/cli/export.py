@@ -12,7 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from gateway.cli.common import add_config_argument, configuration, opened
+from gateway.cli.common import add_config_argument, database_in, opened
 from gateway.registry import exported
 from storage import registry
 
@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
 
 async def show(arguments: argparse.Namespace) -> int:
     """Print the file."""
-    async with opened(configuration(arguments.config)) as database:
+    async with opened(database_in(arguments.config)) as database:
         print(as_yaml(exported(await registry.load(database))), end="")
     return 0
 

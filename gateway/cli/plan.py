@@ -10,7 +10,7 @@ import argparse
 import json
 from typing import Any
 
-from gateway.cli.common import add_config_argument, configuration, opened
+from gateway.cli.common import add_config_argument, configuration, database_of, opened
 from gateway.registry import Plan, as_json, plan, sentences
 from storage import registry
 
@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
 async def show(arguments: argparse.Namespace) -> int:
     """Print the plan."""
     config = configuration(arguments.config)
-    async with opened(config) as database:
+    async with opened(database_of(config)) as database:
         print(wording(plan(config, await registry.load(database)), arguments.config, arguments.json))
     return 0
 

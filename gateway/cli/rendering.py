@@ -56,6 +56,11 @@ def harmless(text: str) -> str:
     return text.translate(_UNPRINTABLE)
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 tool`, `2 tools`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def _indented(text: bytes) -> str:
     """A JSON text over several lines, its numbers as they were spelled."""
     try:

@@ -23,6 +23,7 @@ from gateway.access import is_loopback
 from gateway.app import Gateway, running
 from gateway.cli.common import Flags, add_config_argument, configuration
 from gateway.cli.invocation import program
+from gateway.cli.rendering import counted
 from gateway.config import Configuration
 from gateway.control import Control, Surroundings
 from gateway.logs import configure
@@ -80,8 +81,9 @@ async def _serve(arguments: argparse.Namespace) -> int:
     stop = _stop_on_signals()
     async with running(config, surroundings, sealing_keys_of(config, path)) as gateway:
         _reload_on_hangup(gateway.control, signals)
-        signals.spawn(_greet(gateway, by_flags=bool(flags)), "banner")  # a signal need not wait for slow servers
+        greeting = signals.spawn(_greet(gateway, by_flags=bool(flags)), "banner")  # no signal waits for slow servers
         await stop.wait()
+        greeting.cancel()
         log.info("stopping: no new requests; calls in flight get %g s", config.lifecycle.grace)
     await signals.close()
     return 0
@@ -130,7 +132,7 @@ def _addresses(config: Configuration, root: str) -> str:
 
 def _line(name: str, endpoint: Endpoint) -> str:
     reached = endpoint.complete or endpoint.tools
-    offer = f"{len(endpoint.tools)} tools" if reached else "not reached"
+    offer = counted(len(endpoint.tools), "tool") if reached else "not reached"
     return f"  {name:<24} {offer:<12} {endpoint.path}"
 
 

@@ -15,12 +15,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.cli.common import add_config_argument, configuration, opened
+from gateway.cli.common import add_config_argument, configuration, database_in, opened
 from gateway.cli.invocation import program
 from gateway.cli.rendering import harmless
 from gateway.cli.table import table
+from gateway.config import ConfigErrors
 from gateway.naming import exposed_name
-from gateway.settings import Group
+from gateway.settings import Config, Group
+from health.board import explained
 from storage import catalogs, health, registry
 from storage.catalogs import StoredCatalog
 from storage.database import Database
@@ -78,8 +80,8 @@ def add_parser(subparsers: Any) -> None:
 
 async def show(arguments: argparse.Namespace) -> int:
     """Print what is known."""
-    config = configuration(arguments.config)
-    async with opened(config) as db:
+    config = _whole(arguments.config)
+    async with opened(database_in(arguments.config)) as db:
         servers = await load(db, prefixed=config.aggregate.names == "prefixed")
     if arguments.json:
         print(json.dumps([_as_json(server, config.groups) for server in servers], ensure_ascii=False, indent=2))
@@ -138,6 +140,14 @@ def groups_as_table(groups: Mapping[str, Group]) -> str:
     return harmless(table(GROUP_HEADINGS, cells))
 
 
+def _whole(file: str) -> Config:
+    """The file, for its groups and names; while it is flawed they are not known."""
+    try:
+        return configuration(file)
+    except ConfigErrors:
+        return Config()
+
+
 def _cells(server: Overview, now: float) -> tuple[str, ...]:
     return (
         server.slug or server.name,
@@ -148,7 +158,7 @@ def _cells(server: Overview, now: float) -> tuple[str, ...]:
         UNKNOWN if server.latency_ms is None else f"{server.latency_ms:,.0f} ms",
         UNKNOWN if server.success_rate is None else f"{server.success_rate:.1%}",
         UNKNOWN if server.tools is None else str(len(server.tools)),
-        server.reason or "",
+        "" if server.reason is None else explained(server.reason),
     )
 
 

@@ -11,7 +11,20 @@ way they are written), `binding` (nodes → values, by the models of `gateway.se
 from __future__ import annotations
 
 from gateway.config.configuration import Configuration, parse, resolve
+from gateway.config.document import MAX_CHARACTERS
 from gateway.config.interpolation import ReadFile
 from gateway.config.problems import ConfigErrors, Place, Problem
+from gateway.config.section import Part, section
 
-__all__ = ["ConfigErrors", "Configuration", "Place", "Problem", "ReadFile", "parse", "resolve"]
+__all__ = [
+    "MAX_CHARACTERS",
+    "ConfigErrors",
+    "Configuration",
+    "Part",
+    "Place",
+    "Problem",
+    "ReadFile",
+    "parse",
+    "resolve",
+    "section",
+]

@@ -78,7 +78,7 @@ def parse(
     """
     variables = Variables(env, read_file)
     binder = Binder(variables)
-    top = overlaid(_top(text, source, binder), variables, flags or {}, binder.complain)
+    top = overlaid(top_of(text, source, binder), variables, flags or {}, binder.complain)
     return _Reading(binder, top).configuration(strangers(env))
 
 
@@ -92,6 +92,20 @@ def resolve(
     if server is None or binder.problems:
         raise ConfigErrors(binder.problems)
     return server
+
+
+def top_of(text: str, source: str, binder: Binder) -> Object:
+    """The mapping that `text` is. Raises `ConfigErrors` when it is none."""
+    node, problems = read(text, source)
+    binder.problems.extend(problems)
+    if node is None:
+        raise ConfigErrors(
+            [Problem(Place(source, 1, 1), "is empty; a server, or `servers: {}`, is the least it can say")]
+        )
+    if not isinstance(node, Object):
+        raise ConfigErrors([Problem(node.place, "must be a mapping with keys such as listen, database, servers")])
+    binder.places[()] = node.place
+    return node
 
 
 class _Reading:
@@ -185,19 +199,6 @@ class _Reading:
             for path, message in chain(exposed(registration.spec), unserved(registration.spec)):
                 where = (*one.path, *path)
                 yield Problem(self._binder.place(where), f"{shown(where)} {message}")
-
-
-def _top(text: str, source: str, binder: Binder) -> Object:
-    node, problems = read(text, source)
-    binder.problems.extend(problems)
-    if node is None:
-        raise ConfigErrors(
-            [Problem(Place(source, 1, 1), "is empty; a server, or `servers: {}`, is the least it can say")]
-        )
-    if not isinstance(node, Object):
-        raise ConfigErrors([Problem(node.place, "must be a mapping with keys such as listen, database, servers")])
-    binder.places[()] = node.place
-    return node
 
 
 def _server(binder: Binder, path: Path, found: ServerSpec | None, common: Config) -> ServerSpec | None:

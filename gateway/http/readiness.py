@@ -1,7 +1,8 @@
 """May this gateway get traffic, and if not, why?
 
 Which question: what does an orchestrator read on `/readyz`? Touches what the checks touch. The rule: a check ends in a
-`Reason` within its patience and never raises; what an administrator should know but traffic survives is a warning.
+`Reason` within a second and never raises; what an administrator should know but traffic survives is a warning. While
+calls can be served and recorded the gateway is ready: a database that is away takes no replica out of service.
 """
 
 from __future__ import annotations
@@ -9,12 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.routing import RoutingTable
 from storage.errors import StorageError
 
 FRESH_SECONDS = 1.0
 """How long the database's answer counts: the endpoint is open, and whoever polls it must not become load."""
+
+PATIENCE_SECONDS = 0.8
+"""How long the database may take: orchestrators give `/readyz` a second unless told otherwise."""
 
 
 SHOWN_NAMES = 20
@@ -36,40 +41,63 @@ class Reason:
     def ready(self) -> bool:
         return self.ok or self.warning
 
+    @property
+    def degraded(self) -> bool:
+        """Something is wrong, and traffic survives it."""
+        return self.warning and not self.ok
+
 
 Check = Callable[[], Awaitable[Reason]]
 
 
-class Readiness:
-    """Runs every check, each at most `patience` seconds."""
+class Backlog(Protocol):
+    """What waits to be written; `storage.writer.Writer` has it."""
 
-    def __init__(self, checks: Mapping[str, Check], patience: float = 3.0) -> None:
+    @property
+    def is_full(self) -> bool: ...
+
+    @property
+    def pending(self) -> int: ...
+
+    @property
+    def trouble(self) -> str | None: ...
+
+
+class Shown(Protocol):
+    """Who is told what was found; `gateway.metrics.ReadinessMetrics` is the real one."""
+
+    def found(self, *, ready: bool, degraded: Mapping[str, bool]) -> None: ...
+
+
+class Readiness:
+    """Runs every check, and shows what they found in the metrics."""
+
+    def __init__(self, checks: Mapping[str, Check], metrics: Shown) -> None:
         self._checks = checks
-        self._patience = patience
+        self._metrics = metrics
 
     async def reasons(self) -> list[Reason]:
         """What every check found, in the order in which they were given."""
-        return list(await asyncio.gather(*(self._bounded(name, check) for name, check in self._checks.items())))
-
-    async def _bounded(self, name: str, check: Check) -> Reason:
-        try:
-            async with asyncio.timeout(self._patience):
-                return await check()
-        except TimeoutError:
-            return Reason(name, False, f"no answer within {self._patience:g} s")
+        found = list(await asyncio.gather(*(check() for check in self._checks.values())))
+        self._metrics.found(
+            ready=all(reason.ready for reason in found), degraded={reason.check: reason.degraded for reason in found}
+        )
+        return found
 
 
 class DatabaseCheck:
-    """Whether the database answers and has the schema of this version.
+    """Whether the database answers and has the schema of this version; a warning if not, since calls pass and their
+    records wait in memory.
 
     `verify` raises a `StorageError` if not (`storage.migrate.require_current`). However many ask, it runs once at a
-    time and at most every `FRESH_SECONDS`.
+    time, for `patience` seconds at most, and at most every `FRESH_SECONDS`.
     """
 
-    def __init__(self, verify: Callable[[], Awaitable[object]]) -> None:
+    def __init__(self, verify: Callable[[], Awaitable[object]], patience: float = PATIENCE_SECONDS) -> None:
         self._verify = verify
+        self._patience = patience
         self._lock = asyncio.Lock()
-        self._reason = Reason("database", False, "not asked yet")
+        self._reason = Reason("database", False, "not asked yet", warning=True)
         self._fresh_until = float("-inf")
 
     async def __call__(self) -> Reason:
@@ -82,9 +110,12 @@ class DatabaseCheck:
 
     async def _ask(self) -> Reason:
         try:
-            await self._verify()
+            async with asyncio.timeout(self._patience):
+                await self._verify()
+        except TimeoutError:
+            return Reason("database", False, f"no answer within {self._patience:g} s", warning=True)
         except StorageError as error:
-            return Reason("database", False, str(error))
+            return Reason("database", False, str(error), warning=True)
         return Reason("database", True, "reachable, schema current")
 
 
@@ -112,12 +143,14 @@ def names_check(table: Callable[[], RoutingTable]) -> Check:
     return check
 
 
-def records_check(full: Callable[[], bool]) -> Check:
-    """Fails while no new call can be promised a record."""
+def records_check(backlog: Backlog) -> Check:
+    """Fails while no new call can be promised a record; warns while records wait for the database."""
 
     async def check() -> Reason:
-        if full():
+        if backlog.is_full:
             return Reason("records", False, "too many records wait to be written (recording.pending_bytes)")
+        if backlog.trouble is not None:
+            return Reason("records", False, f"{backlog.pending} records wait in memory: {backlog.trouble}", True)
         return Reason("records", True, "room for new calls")
 
     return check

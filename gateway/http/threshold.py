@@ -6,6 +6,7 @@ here is decided from the request line and headers, before a byte of the body is 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +15,7 @@ from aiohttp import hdrs, web
 
 from gateway.access import Frontier
 from gateway.errors import HTTP_STATUS, GatewayError, Kind
+from gateway.http.refusals import RefusalLog
 from gateway.pipeline import Pipeline
 from storage.records import Caller
 
@@ -53,6 +55,7 @@ class Threshold:
         self._traffic = traffic
         self._frontier = frontier
         self._manners = manners
+        self._refusals = RefusalLog(time.monotonic)
 
     async def cross(self, request: web.Request, inside: Inside, *, door: str, era: str) -> web.StreamResponse:
         """Answer one HTTP request, refusals included; `door` and `era` are what it is counted under."""
@@ -63,6 +66,7 @@ class Threshold:
                 return web.Response(status=204, headers={**headers, **self._preflight()})
             response = await inside(request, self._caller(request), headers)
         except GatewayError as error:
+            self._refusals.tell(request, error)
             response = self._refusal(error, headers)
         self._traffic.request(door, era, response.status)
         return response

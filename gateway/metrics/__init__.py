@@ -9,6 +9,7 @@ from gateway.metrics.connections import ConnectionMetrics, ServerConnections
 from gateway.metrics.exposition import Exposition
 from gateway.metrics.fleet import FleetMetrics
 from gateway.metrics.loop import LoopLag
+from gateway.metrics.readiness import ReadinessMetrics
 
 __all__ = [
     "CallMetrics",
@@ -17,5 +18,6 @@ __all__ = [
     "FleetMetrics",
     "LoopLag",
     "MeasuredCall",
+    "ReadinessMetrics",
     "ServerConnections",
 ]

@@ -165,6 +165,8 @@ def _check_log_level(level: Raw | None) -> None:
 def _object(params: Mapping[str, Raw], member: str) -> Raw:
     """A member that the session id will carry, which only whole characters survive."""
     found = params.get(member)
-    if found is None or not is_object(found) or not is_whole(found):
+    if found is None or not is_object(found):
         raise GatewayError(Kind.INVALID_PARAMS, f"Invalid params: {member} must be an object")
+    if not is_whole(found):
+        raise GatewayError(Kind.INVALID_PARAMS, f"Invalid params: {member} holds half of a surrogate pair")
     return found

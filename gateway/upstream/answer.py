@@ -81,6 +81,8 @@ class HttpExchange:
         self._fruitless = 0
         self._retry: int | None = None
         self._broken = False
+        self._moved = False
+        """The stream was fetched again, and had moved on: its server is not silent, though it says nothing."""
         self.response = response
         """The HTTP response that is being read."""
         self._opened: BodyReader | None = None
@@ -91,9 +93,10 @@ class HttpExchange:
     async def __anext__(self) -> Message:
         if self.complete:
             raise StopAsyncIteration
-        if not self._ready:
+        while not self._ready:
+            self._moved = False
             async with self._reading.waits.within(self._idle, self._late, self._patience):
-                while not self._ready:
+                while not (self._ready or self._moved):
                     await self._read()
         message = self._ready.popleft()
         self.complete = message.kind in _RESPONSES
@@ -157,7 +160,7 @@ class HttpExchange:
         if self._resumed_at == self._last_event and not self._patient:
             self._fruitless += 1
         else:
-            self._resumed_at, self._fruitless = self._last_event, 0
+            self._resumed_at, self._fruitless, self._moved = self._last_event, 0, True
         if self._fruitless >= FRUITLESS_RESUMES:
             raise self._unanswered()
         await self._pause()

@@ -1,18 +1,20 @@
 """The children of one stdio server: their starts, their ends, and what may be learnt from both.
 
 Which question: may a child be started, and did it end by itself? Touches children through their channel. The rule:
-every child that was started is watched to its end, and an end that we did not cause counts against the next start.
+every child that was started is watched to its end, and an end that we did not cause counts against the next start
+for the same scope: what one user makes a child do delays nobody else.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from gateway.errors import GatewayError, Kind
 from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.protocol.versions import Era
-from gateway.upstream.backoff import Backoff
+from gateway.upstream.backoff import Backoffs
 from gateway.upstream.exchange import Channel, OnMessage
 from gateway.upstream.line import Line
 from gateway.upstream.loose import Loose
@@ -79,16 +81,17 @@ class Children:
     def __init__(self, start: Start, around: Surroundings) -> None:
         self._start = start
         self._around = around
-        self._backoff = Backoff()
+        self._backoffs = Backoffs()
         self._well: set[ChildLife] = set()
 
-    def check(self) -> None:
-        """Raises SERVER_CLOSED (reason `crash_loop`) while it is too early for another start."""
+    def check(self, key: ScopeKey) -> None:
+        """Raises SERVER_DOWN (reason `crash_loop`) while it is too early for another start in this scope."""
         for life in [life for life in self._well if life.ended]:
             self._bury(life)
-        if (wait := self._backoff.wait(self._around.clock())) > 0:
+        if (wait := self._backoffs.wait(key, self._around.clock())) > 0:
             words = f"{self._around.terms.slug} keeps ending right after its start; it is not started for {wait:.0f} s"
-            raise GatewayError(Kind.SERVER_CLOSED, words, reason="crash_loop", unsent=True)
+            data = {"reason": "crash_loop", "retryAfter": math.ceil(wait)}
+            raise GatewayError(Kind.SERVER_DOWN, words, data=data, reason="crash_loop", unsent=True)
 
     async def start(self, key: ScopeKey) -> ChildLife:
         """A new child. Raises `GatewayError`."""
@@ -107,7 +110,7 @@ class Children:
     def crashed(self, life: ChildLife) -> None:
         """The child is of no use."""
         now = self._around.clock()
-        self._backoff.crashed(now, now - life.started)
+        self._backoffs.crashed(life.key, now, now - life.started)
 
     async def _watch(self, life: ChildLife, ear: _Ear) -> None:
         await life.channel.wait_over()

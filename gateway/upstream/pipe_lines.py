@@ -98,7 +98,7 @@ class PipeLines:
         return line.greeting
 
     async def _open(self, key: ScopeKey, call: Forward) -> Line:
-        self._children.check()
+        self._children.check(key)
         guest = Guest(call, self._memories.of(key))
         try:
             return await self._child(key, guest)

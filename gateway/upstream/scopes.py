@@ -151,10 +151,11 @@ class Pool:
             self._drop(slot)
 
     async def close(self) -> None:
-        """End every line, and open none any more."""
+        """End every line, and open none any more; an opening under way is stopped, since its server may be mute."""
         self._closed = True
         for slot in tuple(self._slots.values()):
             self._drop(slot)
+            slot.flight.stop()
         await asyncio.gather(*self._ending)
 
     def _open(self, key: ScopeKey, call: Forward) -> _Slot:

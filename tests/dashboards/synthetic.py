@@ -12,9 +12,18 @@ from typing import Protocol
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from gateway.access import frontier
 from gateway.http.operations import Operations
 from gateway.http.readiness import Readiness
-from gateway.metrics import CallMetrics, ConnectionMetrics, Exposition, FleetMetrics, LoopLag, MeasuredCall
+from gateway.metrics import (
+    CallMetrics,
+    ConnectionMetrics,
+    Exposition,
+    FleetMetrics,
+    LoopLag,
+    MeasuredCall,
+    ReadinessMetrics,
+)
 from health.metrics import HealthMetrics
 from health.probe import HealthState, Observation, Step
 from health.state import ServerHealth, Transition
@@ -123,7 +132,8 @@ async def synthetic_gateway() -> AsyncIterator[SyntheticGateway]:
     """Serve the gateway's `/metrics` by the handler that the real one uses."""
     gateway = SyntheticGateway()
     app = web.Application()
-    app.add_routes(Operations(Readiness({}), dict, Exposition(gateway.registry)).metrics_routes())
+    readiness, anybody = Readiness({}, ReadinessMetrics(gateway.registry)), frontier("", (), ())
+    app.add_routes(Operations(readiness, dict, Exposition(gateway.registry)).metrics_routes(lambda: anybody))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -148,5 +148,28 @@ def test_a_port_that_is_taken_ends_serve_with_one_line(tmp_path):
         command = [sys.executable, "-m", "gateway", "serve", "--config", str(second / "config.yaml"), "--port", port]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=second, check=False)
         assert ended.returncode == 1
-        assert "Traceback" not in ended.stderr
-        assert port in ended.stderr
+        assert f"mcp-gateway: cannot listen on 127.0.0.1:{port} (listen, or metrics.listen): " in ended.stderr
+        assert ended.stderr.endswith(
+            "another program has this port, perhaps another gateway; stop it, or choose another port\n"
+        )
+
+
+def test_a_refused_reload_is_a_line_of_the_log_per_problem(tmp_path):
+    with served(config(tmp_path), tmp_path) as gateway:
+        gateway.config.write_text(config(tmp_path, servers={"time": {"comand": "x"}, "git": {"urll": "y"}}))
+        until(lambda: "urll" in gateway.program.said and "comand" in gateway.program.said)
+        told = [line for line in gateway.program.log if "urll" in line or "comand" in line]
+        assert all(re.match(r"\S+ ERROR +gateway\.control: the configuration stays as it was: ", line) for line in told)
+
+
+def test_ctrl_c_before_the_banner_is_a_drain_without_a_banner(tmp_path):
+    (tmp_path / "config.yaml").write_text(config(tmp_path, servers={"mute": {"command": "sleep", "args": ["1000"]}}))
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(tmp_path / "config.yaml")]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    ) as child:
+        until(lambda: descendants(child.pid))
+        child.send_signal(signal.SIGINT)
+        said, complaint = child.communicate(timeout=PATIENCE)
+        assert (child.returncode, said) == (0, "")
+        assert "Traceback" not in complaint

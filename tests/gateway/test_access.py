@@ -88,3 +88,18 @@ def test_any_origin_must_be_said_in_words():
 )
 def test_loopback_addresses_are_told_apart(host, expected):
     assert is_loopback(host) is expected
+
+
+@pytest.mark.trap(59)
+@pytest.mark.parametrize("host", ["10.1.2.3:8080", "[fd00::7]", None, "", "localhost:80"])
+def test_monitors_may_come_by_any_address_or_without_a_host(host):
+    frontier("127.0.0.1", (), ()).check_monitor(host, None)
+
+
+@pytest.mark.trap(59)
+@pytest.mark.parametrize(
+    ("host", "origin"), [("evil.example", None), ("1.2.3.4.evil.example", None), ("10.1.2.3", "https://evil.example")]
+)
+def test_no_page_of_another_name_passes_for_a_monitor(host, origin):
+    with pytest.raises(GatewayError):
+        frontier("127.0.0.1", (), ()).check_monitor(host, origin)

@@ -12,12 +12,6 @@ from tests.support.readers import Follower, Plain
 from tests.support.waiting import until
 
 
-@pytest.fixture(autouse=True)
-async def bounded():
-    async with asyncio.timeout(20):
-        yield
-
-
 @pytest.fixture
 def archive():
     return Archive(lambda: 0.0, lambda size: b"\x01" * size)
@@ -35,7 +29,12 @@ def make(archive, dropped):
 
 
 def start(work):
-    return asyncio.get_running_loop().create_task(work)
+    return asyncio.get_running_loop().create_task(within(work))
+
+
+async def within(work):
+    async with asyncio.timeout(20):
+        return await work
 
 
 async def hang_up(task):
@@ -53,7 +52,7 @@ async def test_events_are_numbered_from_one_and_the_answer_is_the_last(make):
     await stream.send(b"a")
     await stream.send(b"b")
     await stream.finish(Answer(b"done"))
-    await stream.relay(reader)
+    await within(stream.relay(reader))
     assert (reader.first, reader.frames, reader.answers) == (0, [b"a", b"b"], [b"done"])
     assert reader.ids == ["01010101-1.1", "01010101-1.2", "01010101-1.3"]
 
@@ -67,9 +66,9 @@ async def test_a_client_that_comes_back_gets_what_follows_the_event_that_it_name
     for frame in (b"a", b"b"):
         await stream.send(frame)
     await stream.finish(Answer(b"done"))
-    await stream.relay(Follower())
+    await within(stream.relay(Follower()))
     again = Follower()
-    await stream.relay(again, after)
+    await within(stream.relay(again, after))
     assert (again.first, again.frames, again.answers) == (after, frames, answers)
 
 
@@ -99,8 +98,8 @@ async def test_an_answer_that_broke_off_is_given_again(make):
     await stream.finish(Answer(b"done"))
     breaking = Breaking()
     with pytest.raises(GatewayError):
-        await stream.relay(breaking)
-    await stream.relay(back, 1)
+        await within(stream.relay(breaking))
+    await within(stream.relay(back, 1))
     assert back.answers == [b"done"]
 
 
@@ -156,7 +155,7 @@ async def test_a_pause_that_is_over_sends_nobody_away(make):
     stream.pause(1)
     await stream.send(b"a")
     await stream.finish(Answer(b"done"))
-    await stream.relay(reader)
+    await within(stream.relay(reader))
     assert (reader.parted, reader.answers) == ([], [b"done"])
 
 
@@ -164,7 +163,7 @@ async def test_a_stream_whose_client_never_saw_an_id_is_not_kept(make, archive):
     stream = make()
     await stream.send(b"a")
     await stream.finish(Answer(b"done"))
-    await stream.relay(Plain())
+    await within(stream.relay(Plain()))
     assert len(archive) == 0
 
 
@@ -184,7 +183,7 @@ async def test_nothing_comes_after_the_answer(make):
     await stream.finish(Answer(b"first"))
     await stream.finish(Answer(b"second"))
     await stream.send(b"late")
-    await stream.relay(reader)
+    await within(stream.relay(reader))
     assert (reader.frames, reader.answers) == ([], [b"first"])
 
 
@@ -237,7 +236,7 @@ async def test_without_a_reader_the_oldest_frames_are_dropped_and_counted(make, 
         await stream.send(frame)
     assert stream.size <= RING_BYTES
     await stream.finish(Answer(b"end"))
-    await stream.relay(reader)
+    await within(stream.relay(reader))
     assert sum(dropped) == RING_FRAMES + 10 - len(reader.frames)
     assert reader.ids[0].endswith(f".{sum(dropped) + 1}")
 
@@ -252,7 +251,7 @@ async def test_what_was_read_makes_room_without_a_word_and_cannot_be_had_again(m
     await stream.finish(Answer(b"end"))
     await reading
     assert dropped == []
-    await stream.relay(back, 0)
+    await within(stream.relay(back, 0))
     assert back.frames == [b"%d" % number for number in range(RING_FRAMES, 2 * RING_FRAMES)]
     assert back.answers == [b"end"]
 

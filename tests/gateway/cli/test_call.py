@@ -289,10 +289,19 @@ class TestTheDefaultUrl:
         (tmp_path / "other.yaml").write_text('listen: {host: "::1", port: 9998}')
         assert default_url(str(tmp_path / "other.yaml")) == "http://[::1]:9998/mcp"
 
-    def test_a_config_yaml_that_needs_foreign_variables_is_no_obstacle(
+    def test_servers_that_need_foreign_variables_are_no_obstacle(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        (tmp_path / "config.yaml").write_text("servers: {a: {url: 'http://a/mcp', headers: {X: '${NOT_SET_HERE}'}}}")
+        servers = "servers: {a: {url: 'http://a/mcp', headers: {X: '${NOT_SET_HERE}'}}}"
+        (tmp_path / "config.yaml").write_text(f"listen: {{port: 9998}}\n{servers}")
+        monkeypatch.chdir(tmp_path)
+        assert default_url(None) == "http://127.0.0.1:9998/mcp"
+        assert capsys.readouterr().err == ""
+
+    def test_an_address_that_needs_foreign_variables_is_told_and_the_usual_one_is_tried(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "config.yaml").write_text("listen: {port: '${NOT_SET_HERE}'}")
         monkeypatch.chdir(tmp_path)
         assert default_url(None) == "http://127.0.0.1:8080/mcp"
         assert "mcp-gateway check" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +72,27 @@ def test_the_schema_is_printed_on_request(shell: Shell) -> None:
     assert (code, json.loads(printed)) == (0, schema())
 
 
+TALKATIVE = """\
+import json, os, sys
+
+secret = os.environ["APP_TOKEN"]
+print("no JSON", secret, flush=True)
+for line in sys.stdin:
+    error = {"code": -32603, "message": "no \\x1b[2J " + secret}
+    print(json.dumps({"jsonrpc": "2.0", "id": json.loads(line).get("id"), "error": error}), flush=True)
+"""
+
+
 class TestConnecting:
+    @pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf", "soon"])
+    def test_takes_no_timeout_that_is_none(
+        self, shell: Shell, seconds: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit) as ended:
+            shell.run("check", "--connect", "--timeout", seconds)
+        assert ended.value.code == 2
+        assert f"{seconds!r} is no number of seconds above 0" in capsys.readouterr().err
+
     def test_tells_era_version_tools_and_time_of_every_server(self, shell: Shell, peer: str) -> None:
         shell.write(
             f"  modern: {{url: '{peer}'}}\n"
@@ -109,6 +130,22 @@ class TestConnecting:
         assert found["mute"].endswith("no answer within 3 s")
         assert " failed " in found["gone"]
         assert found["absent"].endswith("install it, or write its full path")
+
+    def test_shows_nothing_that_a_server_repeats_of_its_secrets_nor_what_drives_a_terminal(
+        self, shell: Shell, tmp_path: Path
+    ) -> None:
+        (tmp_path / "talkative.py").write_text(TALKATIVE)
+        spec = f"command: '{sys.executable}', args: ['{tmp_path}/talkative.py'], env: {{APP_TOKEN: '${{LONG_SECRET}}'}}"
+        shell.write(f"  talkative: {{{spec}}}\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", "check", "--config", str(shell.file), "--connect", "--timeout", "10"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LONG_SECRET": "correct-horse-battery"},
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (1, "")
+        assert done.stdout.splitlines()[1].endswith("no \\x1b[2J [redacted]")
 
     def test_leaves_no_child_behind(self, shell: Shell, tmp_path: Path) -> None:
         note = tmp_path / "pid"

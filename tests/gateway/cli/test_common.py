@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from gateway.cli.common import configuration, database_of, environment, opened
+from gateway.cli.common import configuration, database_in, database_of, environment, opened
 from gateway.config import ConfigErrors
 from storage import registry
 from storage.errors import SchemaOutdated
@@ -60,6 +62,18 @@ class TestTheEnvironment:
         file = written(tmp_path / "c.yaml", "servers: {a: {url: 'https://h', headers: {X-K: '${DOCS_TOKEN}'}}}")
         assert configuration(file).servers["a"].headers == {"X-K": "hunter2"}
 
+    @pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+    def test_waits_for_no_secret_that_is_not_in_a_file(self, tmp_path: Path, kind: str) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        secret = {"folder": str(tmp_path), "pipe": str(pipe), "device": "/dev/zero"}[kind]
+        written(tmp_path / ".env", f"DOCS_TOKEN_FILE={secret}\n")
+        file = written(tmp_path / "c.yaml", "servers: {a: {url: 'https://h', headers: {X-K: '${DOCS_TOKEN}'}}}")
+        assert f"DOCS_TOKEN_FILE names {secret}, which cannot be read: it is no regular file" in refused(file)
+
+    def test_that_never_ends_is_told(self) -> None:
+        assert refused("/dev/zero").startswith("/dev/zero: cannot be read: it is larger than")
+
     def test_of_a_broken_dotenv_is_told(self, tmp_path: Path) -> None:
         dotenv = written(tmp_path / ".env", "nonsense\n")
         assert refused(written(tmp_path / "c.yaml", "servers: {}")).startswith(f"{dotenv}:1:1: is no assignment")
@@ -68,14 +82,27 @@ class TestTheEnvironment:
 class TestTheDatabase:
     def test_that_cannot_be_is_told_with_its_line_and_without_its_password(self, tmp_path: Path) -> None:
         file = written(tmp_path / "c.yaml", "servers: {}\ndatabase:\n  url: oracle://u:hunter2@h/d\n")
+        for opening in (lambda: database_of(configuration(file)), lambda: database_in(file)):
+            with pytest.raises(ConfigErrors) as error:
+                opening()
+            assert str(error.value).startswith(f"{file}:3:8: database.url names the unknown engine 'oracle'")
+            assert "hunter2" not in str(error.value)
+
+    def test_that_lacks_its_driver_is_told_with_what_to_install(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "asyncpg", None)  # as if it were not installed
+        file = written(tmp_path / "c.yaml", "database: {url: 'postgresql://u:hunter2@h/d'}\n")
         with pytest.raises(ConfigErrors) as error:
-            database_of(configuration(file))
-        assert str(error.value).startswith(f"{file}:3:8: database.url names the unknown engine 'oracle'")
-        assert "hunter2" not in str(error.value)
+            database_in(file)
+        assert str(error.value) == (
+            f"{file}:1:17: database.url names postgresql, whose driver asyncpg is not installed: "
+            "pip install 'mcp-gateway[postgresql]'"
+        )
 
     async def test_that_is_embedded_is_brought_up_to_date(self, tmp_path: Path) -> None:
         file = written(tmp_path / "c.yaml", f"database: {{url: 'sqlite:///{tmp_path}/x.db'}}\nservers: {{}}\n")
-        async with opened(configuration(file)) as database:
+        async with opened(database_in(file)) as database:
             assert await registry.load(database) == ()
 
     @pytest.mark.parametrize("name", params("mariadb", "mysql", "postgresql"))
@@ -85,6 +112,6 @@ class TestTheDatabase:
         url = await engines[name].empty()
         file = written(tmp_path / "c.yaml", f"database: {{url: '{url}'}}\nservers: {{}}\n")
         with pytest.raises(SchemaOutdated, match="mcp-gateway db upgrade"):
-            async with opened(configuration(file)):
+            async with opened(database_in(file)):
                 pass
         await engines[name].drop(url)

@@ -55,6 +55,25 @@ def test_misuse_exits_2_with_the_usage(words: list[str], capsys: pytest.CaptureF
     assert capsys.readouterr().err.startswith("usage: mcp-gateway")
 
 
+@pytest.mark.parametrize(
+    ("words", "usage", "stranger"),
+    [
+        (["calls", "--folow"], "usage: mcp-gateway calls ", "--folow"),
+        (["db", "status", "--nonsense", "x"], "usage: mcp-gateway db status ", "--nonsense x"),
+        (["version", "extra"], "usage: mcp-gateway version ", "extra"),
+    ],
+)
+def test_a_word_that_a_command_does_not_know_is_told_with_the_commands_own_usage(
+    words: list[str], usage: str, stranger: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    complaint = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert complaint.startswith(usage)
+    assert f": error: {stranger}: not known here" in complaint
+
+
 def test_heavy_libraries_are_loaded_by_the_commands_that_need_them() -> None:
     heavy = "{'aiohttp', 'sqlalchemy', 'pydantic', 'mcp', 'ruamel', 'alembic'}"
     script = f"import sys; from gateway.cli import main; main(['version']); print(sorted({heavy} & set(sys.modules)))"
@@ -68,6 +87,15 @@ def test_a_closed_pipe_is_no_traceback() -> None:
     done = subprocess.run([*PROGRAM, "version"], stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_no_traceback_and_no_complaint_elsewhere(closed: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("servers: {}\n")
+    script = f"{sys.executable} -m gateway servers --config {tmp_path}/config.yaml --json {closed}"
+    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/x.db"}
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "[]" if closed == "2>&-" else "", "")
 
 
 async def test_ctrl_c_ends_quietly() -> None:

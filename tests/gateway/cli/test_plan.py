@@ -37,7 +37,7 @@ def test_it_names_the_revision_that_is_newer_than_the_file(shell: Shell) -> None
     assert printed.startswith("nothing is changed: the registry was written by revision 2 of the file")
 
 
-@pytest.mark.parametrize("command", ["plan", "apply", "export", "check"])
+@pytest.mark.parametrize("command", ["plan", "apply", "check"])
 def test_a_bad_file_is_a_line_per_problem_and_exit_code_2(shell: Shell, command: str) -> None:
     shell.write("  time: {comand: x}\n  docs: {url: ftp}\n")
     code, printed, complaints = shell.run(command)

@@ -56,7 +56,7 @@ class TestOneServer:
 
     def test_a_server_that_is_down_says_why(self) -> None:
         shown = self.line(row(), state(state="down", reason="refused", latency_us=None), MIRROR, None)
-        assert (shown[1], shown[-1]) == ("down", "refused")
+        assert (shown[1], " ".join(shown[-3:])) == ("down", "it refuses connections")
 
     @pytest.mark.parametrize(
         ("given", "word"),
@@ -165,6 +165,18 @@ class TestTheCommand:
     ) -> None:
         assert main(["servers", "--config", registered(tmp_path, slugs, observed=observed)]) == 0
         assert complaint in capsys.readouterr().err
+
+    @pytest.mark.parametrize("command", ["servers", "calls", "export"])
+    def test_a_broken_server_keeps_nobody_from_what_is_in_the_database(
+        self, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        config = registered(tmp_path, ["time"], observed=time.time())
+        written = json.loads(Path(config).read_text(encoding="utf-8"))
+        Path(config).write_text(json.dumps({**written, "servers": {"time": {"comand": "x"}}}), encoding="utf-8")
+        assert main(["check", "--config", config]) == 2
+        capsys.readouterr()
+        assert main([command, "--config", config]) == 0
+        assert "comand" not in capsys.readouterr().err
 
 
 def registered(folder: Path, slugs: Sequence[str], *, observed: float | None) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from gateway.http.readiness import (
+    PATIENCE_SECONDS,
     SHOWN_NAMES,
     DatabaseCheck,
-    Readiness,
     Reason,
     configuration_check,
     draining_check,
@@ -19,17 +20,22 @@ from storage.errors import DatabaseUnavailable, SchemaOutdated
 from tests.gateway.test_routing import offering, server
 
 
-async def fine() -> Reason:
-    return Reason("fine", True, "well")
+@dataclass
+class Waiting:
+    """A backlog."""
+
+    is_full: bool = False
+    pending: int = 0
+    trouble: str | None = None
 
 
-async def stuck() -> Reason:
-    return await asyncio.Future()
+async def test_a_database_that_hangs_is_told_before_an_orchestrator_gives_up() -> None:
+    async def verify() -> None:
+        await asyncio.Future()
 
-
-async def test_a_check_that_hangs_is_a_reason_and_the_others_are_told() -> None:
-    reasons = await Readiness({"stuck": stuck, "fine": fine}, patience=0.02).reasons()
-    assert reasons == [Reason("stuck", False, "no answer within 0.02 s"), Reason("fine", True, "well")]
+    reason = await DatabaseCheck(verify, patience=0.02)()
+    assert (reason.detail, reason.ready, reason.degraded) == ("no answer within 0.02 s", True, True)
+    assert PATIENCE_SECONDS < 1
 
 
 async def test_an_unreachable_database_and_an_old_schema_say_what_to_do() -> None:
@@ -41,7 +47,7 @@ async def test_an_unreachable_database_and_an_old_schema_say_what_to_do() -> Non
         async def verify(error: Exception = error) -> None:
             raise error
 
-        assert await DatabaseCheck(verify)() == Reason("database", False, str(error))
+        assert await DatabaseCheck(verify)() == Reason("database", False, str(error), warning=True)
 
 
 async def test_a_good_database_is_ready() -> None:
@@ -90,7 +96,13 @@ async def test_what_equal_names_hide_is_a_warning_that_names_who_has_them_and_is
 
 
 async def test_full_records_and_draining_take_the_gateway_out_of_service() -> None:
-    assert not (await records_check(lambda: True)()).ready
+    assert not (await records_check(Waiting(is_full=True, trouble="it is away"))()).ready
     assert not (await draining_check(lambda: True)()).ready
-    assert (await records_check(lambda: False)()).ready
+    assert (await records_check(Waiting())()).ok
     assert (await draining_check(lambda: False)()).ready
+
+
+async def test_records_that_wait_for_the_database_are_a_warning_that_leaves_the_gateway_ready() -> None:
+    reason = await records_check(Waiting(pending=3, trouble="the database does not answer"))()
+    assert (reason.ready, reason.degraded) == (True, True)
+    assert reason.detail == "3 records wait in memory: the database does not answer"

@@ -27,8 +27,9 @@ class Streams:
 class Served:
     """An aiohttp server whose only handler answers through a `Reply` that the test moves."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: Patience, *, at_once: bool = False) -> None:
         self.patience = patience
+        self.at_once = at_once
         self.streams = Streams()
         self.tasks = Tasks("test")
         self.replies: asyncio.Queue[Reply] = asyncio.Queue()
@@ -36,7 +37,7 @@ class Served:
         self.finished = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        reply = Reply(request, self.tasks, self.patience, {"X-Ours": "1"}, self.streams)
+        reply = Reply(request, self.tasks, self.patience, {"X-Ours": "1"}, self.streams, at_once=self.at_once)
         self.replies.put_nowait(reply)
         try:
             await self.finished.wait()
@@ -129,6 +130,22 @@ async def test_silence_primes_a_stream_that_is_followed_before_its_first_comment
         await reply.conclude(1, Answer(b'{"late":true}'))
         served.finished.set()
         assert b'id: s.1\nevent: message\ndata: {"late":true}\n\n' in await reader.readuntil(b"true}\n\n")
+        writer.close()
+
+
+@pytest.mark.trap(19)
+@pytest.mark.parametrize(("first", "opening"), [(7, b"id: get-1.7\ndata: \n\n"), (None, b":\n\n")])
+async def test_an_idle_get_is_answered_at_once_and_kept_alive(first, opening):
+    async with Served(Patience(silence=0.01, comment=0.01), at_once=True) as served:
+        reader, writer, reply = await served.connect()
+        assert await reply.follow(lambda number: f"get-1.{number}", first)
+        assert b"text/event-stream" in await reader.readuntil(b"\r\n\r\n")
+        assert (await reader.readuntil(b"\n\n")).endswith(opening)
+        for _ in range(3):
+            assert (await reader.readuntil(b"\n\n")).endswith(b":\n\n")
+        await reply.finish(Answer(None))
+        served.finished.set()
+        assert b"{" not in await reader.readuntil(b"0\r\n\r\n")
         writer.close()
 
 

@@ -18,12 +18,6 @@ CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "t
 LOG = b'{"level":"info","data":"%d"}'
 
 
-@pytest.fixture(autouse=True)
-async def bounded():
-    async with asyncio.timeout(20):
-        yield
-
-
 @asynccontextmanager
 async def talking(version=LEGACY):
     """A house whose server says one log message and then what the test makes it say; the session's id."""
@@ -48,7 +42,8 @@ async def get(h, session, last=None, version=LEGACY):
 async def event(answer):
     """The fields of the next event, comments left out."""
     while True:
-        block = (await answer.content.readuntil(b"\n\n")).decode()
+        async with asyncio.timeout(20):
+            block = (await answer.content.readuntil(b"\n\n")).decode()
         fields = dict(line.split(": ", 1) for line in block.splitlines() if line and not line.startswith(":"))
         if fields:
             return fields

@@ -268,6 +268,12 @@ def test_a_handshake_is_opened_with_its_own_texts() -> None:
     assert bytes(handshake.client_info) == b'{"name": "c", "version": "1"}'
 
 
+def test_half_a_character_in_a_handshake_is_told_as_such() -> None:
+    half = {"name": "\ud800", "version": "1"}
+    with pytest.raises(GatewayError, match="clientInfo holds half of a surrogate pair"):
+        eras.open_initialize(initialize(protocolVersion="2025-11-25", capabilities={}, clientInfo=half))
+
+
 @pytest.mark.parametrize(
     "params",
     [

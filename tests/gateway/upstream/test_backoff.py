@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.upstream.backoff import Backoff
+from gateway.upstream.backoff import Backoff, Backoffs
+from gateway.upstream.values import ScopeKey
+
+ALICE, BOB = ScopeKey("user:1"), ScopeKey("user:2")
 
 
 def test_the_wait_doubles_from_one_second_to_a_minute() -> None:
@@ -37,3 +40,17 @@ def test_a_thousand_crashes_are_no_arithmetic_problem() -> None:
     for _ in range(1_000):
         backoff.crashed(0.0, lived=0.0)
     assert backoff.wait(0.0) == 60.0
+
+
+def test_each_scope_waits_for_its_own_crashes_alone() -> None:
+    backoffs = Backoffs()
+    backoffs.crashed(ALICE, 0.0, lived=0.0)
+    assert (backoffs.wait(ALICE, 0.0), backoffs.wait(BOB, 0.0)) == (1.0, 0.0)
+
+
+def test_scopes_that_are_calm_again_are_forgotten() -> None:
+    backoffs = Backoffs()
+    for serial in range(1_000):
+        backoffs.crashed(ScopeKey(f"call:{serial}"), 0.0, lived=0.0)
+    backoffs.crashed(ALICE, 61.0, lived=0.0)
+    assert len(backoffs) == 1

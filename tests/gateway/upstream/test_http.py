@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from gateway.errors import GatewayError, Kind
 from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.settings import Limits, Timeouts
+from gateway.upstream.answer import SHORTEST_RETRY
 from gateway.upstream.exchange import Dropped, RefusedByStatus, WireRequest
 from gateway.upstream.http import HttpChannel, client_session
 from tests.support import texts
@@ -1029,6 +1030,30 @@ async def test_whoever_waits_hears_that_its_server_asked_to_be_polled(
     assert heard == told
 
 
+async def test_a_server_that_is_polled_for_long_is_not_silent(session: aiohttp.ClientSession) -> None:
+    async def script(call: Call) -> None:
+        await call.stream()
+        if len(b.server.calls) < 5:
+            await call.event(b"", id=str(len(b.server.calls)), retry=1)
+        else:
+            await call.event(answer(ask().body, RESULT), id="last")
+        await call.end()
+
+    async with bench(session, script, idle=2.5 * SHORTEST_RETRY) as b:
+        assert kinds(await b.ask()) == ["result"]
+
+
+async def test_a_server_that_is_polled_for_nothing_is_silent(session: aiohttp.ClientSession) -> None:
+    async def script(call: Call) -> None:
+        await call.stream()
+        await call.event(b"", id="1", retry=1)
+        await call.end()
+
+    async with bench(session, script, idle=2.5 * SHORTEST_RETRY) as b:
+        error = await b.failed()
+    assert (error.kind, error.reason) == (Kind.TIMEOUT, "idle")
+
+
 async def test_a_stream_that_its_server_does_not_keep_has_ended(session: aiohttp.ClientSession) -> None:
     async def script(call: Call) -> None:
         if call.method == "GET":
@@ -1041,6 +1066,23 @@ async def test_a_stream_that_its_server_does_not_keep_has_ended(session: aiohttp
     async with bench(session, script) as b:
         error = await b.failed()
     assert (error.kind, error.reason) == (Kind.SERVER_CLOSED, "stream_ended")
+
+
+async def test_a_server_that_asks_to_be_asked_again_at_once_is_given_a_breath(session: aiohttp.ClientSession) -> None:
+    asked: list[float] = []
+
+    async def script(call: Call) -> None:
+        asked.append(asyncio.get_running_loop().time())
+        await call.stream()
+        if call.method == "POST":
+            await call.event(b"", id="1", retry=0)
+        else:
+            await call.event(answer(ask().body, RESULT), id="2")
+        await call.end()
+
+    async with bench(session, script) as b:
+        assert kinds(await b.ask(ask())) == ["result"]
+    assert asked[1] - asked[0] >= SHORTEST_RETRY
 
 
 # Faithfulness.

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import OUTCOME, GatewayError, Kind
 from gateway.protocol.jsonrpc import MessageKind
 from gateway.protocol.versions import Era
 from gateway.settings import Timeouts
@@ -19,6 +19,7 @@ from gateway.upstream.connection import client_session
 from gateway.upstream.server import Upstream
 from gateway.upstream.values import Scope
 from health.probe import Step
+from storage.records import Outcome
 from tests.support.mcp_http import VERSION_KEY
 from tests.support.mcp_pipe import Message, PipeChild, PipeServer
 from tests.support.pipes import ScriptedProgram
@@ -215,12 +216,24 @@ class TestChildren:
                     await answer(upstream, call("exit"))
                 with pytest.raises(GatewayError, match="keeps ending") as caught:
                     await answer(upstream, call("echo"))
-                assert (caught.value.kind, caught.value.reason) == (Kind.SERVER_CLOSED, "crash_loop")
+                assert (caught.value.kind, caught.value.reason) == (Kind.SERVER_DOWN, "crash_loop")
+                assert OUTCOME[caught.value.kind] is Outcome.REFUSED
+                assert caught.value.data == {"reason": "crash_loop", "retryAfter": wait}
                 seen = await upstream.probe()
                 assert (seen.ok, seen.step, seen.reason) == (False, Step.CONNECT, "crash_loop")
                 clock.ahead += wait
             await answer(upstream, call("echo"))
             assert events["started"] == 4
+
+    @pytest.mark.trap(42)
+    async def test_the_crashing_child_of_one_user_delays_nobody_else(self, run: Run) -> None:
+        async with run(PipeServer(legacy=True), known_era=Era.LEGACY) as upstream:
+            with pytest.raises(GatewayError, match="exited"):
+                await answer(upstream, call("exit", scope=ALICE))
+            with pytest.raises(GatewayError, match="keeps ending"):
+                await answer(upstream, call("echo", scope=ALICE))
+            await answer(upstream, call("echo", scope=BOB))
+            assert (await upstream.probe()).ok
 
     async def test_a_program_that_cannot_be_started_is_told_as_such(self, run: Run) -> None:
         async with client_session() as http:

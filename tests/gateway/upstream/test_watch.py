@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -407,6 +408,7 @@ class TestModernServers:
             second = await listens.opened(1)
             assert second.filter["resourceSubscriptions"] == ["file:///a"]
 
+    @pytest.mark.trap(19)
     async def test_a_silent_watch_outlives_the_timeouts_of_calls(self, open_upstream: Build, heard: Heard) -> None:
         async with modern_server() as (server, listens):
             short = Timeouts(first_byte=0.2, idle=0.05, absolute=0.3)
@@ -541,3 +543,11 @@ def serve_listens(server: PipeServer) -> list[Any]:
 
     server.served["subscriptions/listen"] = listen
     return asked
+
+
+@pytest.mark.trap(19)
+async def test_the_system_finds_out_that_a_silent_server_has_gone(http: ClientSession) -> None:
+    async with legacy_server() as (server, _), http.get(server.url) as response:
+        assert response.connection is not None
+        opened = response.connection.transport.get_extra_info("socket")
+        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
