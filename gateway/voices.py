@@ -10,6 +10,7 @@ MCP 2025-11-25 `basic/transports` (Listening for Messages from the Server), MCP 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from gateway.errors import JSONRPC_CODE
@@ -18,7 +19,7 @@ from gateway.interaction import Interaction
 from gateway.live import Live
 from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message
-from gateway.routing import Server
+from gateway.routing import Endpoint, Server
 from gateway.sessions import Session, Sessions
 from gateway.sink import cannot_be_asked
 from gateway.subscriptions import UPDATED, Subscriptions
@@ -71,11 +72,17 @@ class Voice:
         return await Interaction(session, self._naming(session), _unheard).answer(request, None)
 
     def _session(self, scope: ScopeKey) -> Session | None:
+        """The session that hears this; none any more when a reload has taken its endpoint away."""
         sid = session_of(scope)
-        return None if sid is None else self._sessions.alive(sid)
+        session = None if sid is None else self._sessions.alive(sid)
+        return session if session is not None and session.facts.endpoint in self._endpoints else None
 
     def _naming(self, session: Session) -> Naming:
-        return self._source.live.table.endpoint(session.facts.endpoint).naming_of(self._server)
+        return self._endpoints[session.facts.endpoint].naming_of(self._server)
+
+    @property
+    def _endpoints(self) -> Mapping[str, Endpoint]:
+        return self._source.live.table.endpoints
 
 
 async def _unheard(params: object) -> None:
