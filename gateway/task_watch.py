@@ -27,6 +27,9 @@ from gateway.routing import Route
 from gateway.subscriptions import ACKNOWLEDGED, Listen
 from gateway.upstream.values import Forward
 
+CANCELLED = "notifications/cancelled"
+"""How a server ends a stream on a pipe."""
+
 ACKNOWLEDGED_WITHIN = 10.0
 """Seconds that a server gets to agree."""
 
@@ -54,6 +57,8 @@ class TaskWatch:
         try:
             async with upstream.forward(self._call) as relay:
                 async for message in relay:
+                    if message.kind is not MessageKind.NOTIFICATION or message.method == CANCELLED:
+                        return
                     self._take(message)
         except GatewayError:
             pass  # a server that cannot be asked tells of nothing
@@ -63,8 +68,6 @@ class TaskWatch:
                 self._listen.end()
 
     def _take(self, message: Message) -> None:
-        if message.kind is not MessageKind.NOTIFICATION or message.params is None:
-            return
         if message.method == ACKNOWLEDGED and not self._settled.is_set():
             agreed = _agreed(message)
             self.honoured = tuple(name for task_id, name in self._wanted.items() if task_id in agreed)
