@@ -152,6 +152,16 @@ class Endpoint:
     def by_slug(self) -> Mapping[str, Server]:
         return {server.slug: server for server in self.servers}
 
+    @cached_property
+    def apps_tools(self) -> Mapping[str, Route]:
+        """Tools by their servers' own names, as pages call them, where no two servers have one of a name (MCP Apps)."""
+        own: dict[str, list[Route]] = {}
+        book = self.books[Listed.TOOLS]
+        for entry in book.entries if self.prefixed else ():
+            if entry.for_apps:
+                own.setdefault(entry.original, []).append(book.routes[entry.exposed])
+        return {name: routes[0] for name, routes in own.items() if len(routes) == 1}
+
     def naming_of(self, server: Server) -> Naming:
         """What the URIs of `server` are called here."""
         return Naming(server.slug) if self.prefixed else AS_THEY_ARE
@@ -276,6 +286,8 @@ def _named(endpoint: Endpoint, listed: Listed, name: str) -> Route:
     if not endpoint.complete and (whole := endpoint.whole(name)) is not None:
         return whole
     if listed is Listed.TOOLS:
+        if (called_by_a_page := endpoint.apps_tools.get(name)) is not None:
+            return called_by_a_page
         raise GatewayError(Kind.UNKNOWN_TOOL, f"Unknown tool: {name[:128]}")
     raise GatewayError(Kind.INVALID_PARAMS, f"Unknown prompt: {name[:128]}", reason="unknown_prompt")
 
