@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test check lint format lock clean
+.PHONY: help install install-dev run test check lint format conformance lock clean
 
 help:                                ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: install-dev                    ## what CI asks of the sources; changes not
 format: install-dev                  ## format, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+conformance: install-dev             ## run the official suite, renew its baseline and docs/conformance.md
+	@$(BIN)/python -m tests.conformance
 
 lock: install-dev                    ## take the newest releases that pyproject.toml allows, and pin them
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'

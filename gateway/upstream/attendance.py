@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from gateway.upstream.legacy import LegacyLine
 from gateway.upstream.line import Begun
 from gateway.upstream.listener import Ending, Listener
 from gateway.upstream.loose import Loose
+from gateway.upstream.news import advertised, changed, updated
 from gateway.upstream.scopes import HOUSE
 from gateway.upstream.surroundings import Surroundings
 from gateway.upstream.values import ScopeKey
@@ -29,6 +30,30 @@ class Streaming(Protocol):
     def listen(self, headers: Mapping[str, str], last_event_id: str) -> AbstractAsyncContextManager[EventStream]: ...
 
 
+FIRST_WORD = 1.0
+"""Seconds that a call waits for the stream of its new session."""
+
+
+class _Beginning:
+    """Whether a stream is open yet, or will never be; `heard` is told of each opening."""
+
+    def __init__(self, heard: Begun) -> None:
+        self._heard = heard
+        self._settled = asyncio.Event()
+
+    def begun(self, missed: bool) -> None:
+        self._heard(missed)
+        self._settled.set()
+
+    def over(self) -> None:
+        self._settled.set()
+
+    async def settled(self, within: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._settled.wait()
+
+
 class Attendance:
     """Listens on `channel` for the sessions whose clients listen to us."""
 
@@ -37,6 +62,7 @@ class Attendance:
         self._around = around
         self._keys: set[ScopeKey] = set()
         self._running: dict[ScopeKey, asyncio.Task[bool]] = {}
+        self._heard: set[ScopeKey] = set()
 
     @property
     def keys(self) -> frozenset[ScopeKey]:
@@ -48,25 +74,26 @@ class Attendance:
         if key not in self._keys:
             self._keys.add(key)
             if line is not None:
-                self.opened(key, line)
+                self._start(key, line)
 
-    def opened(self, key: ScopeKey, line: LegacyLine) -> None:
-        """The scope has this line from now on."""
+    async def opened(self, key: ScopeKey, line: LegacyLine) -> None:
+        """The scope has this line from now on. Some servers ask on the stream as soon as they are called, and drop
+        what they cannot say: so the first call waits, a little, for the stream.
+        """
         if key in self._keys:
-            self._stop(key)
-            task = self._around.tasks.spawn(self.listen(key, line), f"listen for {key}")
-            self._running[key] = task
-            task.add_done_callback(lambda _: self._running.pop(key) if self._running.get(key) is task else None)
+            await self._start(key, line).settled(FIRST_WORD)
 
     def end(self, key: ScopeKey) -> None:
         """Nobody listens any more."""
         self._keys.discard(key)
+        self._heard.discard(key)
         self._stop(key)
 
-    async def listen(self, key: ScopeKey, line: LegacyLine, begun: Begun = lambda _: None) -> bool:
+    async def listen(self, key: ScopeKey, line: LegacyLine, begun: Begun) -> bool:
         """Listen on `line` until it is over; False, at once, when the server opens no streams."""
         tasks = self._around.tasks
-        loose = Loose(key, lambda body: line.channel.send(body, line.loose), self._around)
+        held = nullcontext if line.questions is None else line.questions.elsewhere
+        loose = Loose(key, lambda body: line.channel.send(body, line.loose), self._around, held)
         opening = partial(self._stream, "watch" if key == HOUSE else "session", line)
         listening = tasks.spawn(Listener(line, opening, self._around, loose.hear, begun).run(), f"stream of {key}")
         ending = tasks.spawn(line.life.wait_ended(), f"life of {key}")
@@ -77,6 +104,22 @@ class Attendance:
             listening.cancel()
             ending.cancel()
             loose.end()
+
+    def _start(self, key: ScopeKey, line: LegacyLine) -> _Beginning:
+        self._stop(key)
+        beginning = _Beginning(partial(self._begun, key, line))
+        task = self._around.tasks.spawn(self.listen(key, line, beginning.begun), f"listen for {key}")
+        self._running[key] = task
+        task.add_done_callback(lambda _: self._running.pop(key) if self._running.get(key) is task else None)
+        task.add_done_callback(lambda _: beginning.over())
+        return beginning
+
+    def _begun(self, key: ScopeKey, line: LegacyLine, missed: bool) -> None:
+        """What may have changed since this client was last heard for counts as changed."""
+        if missed and key in self._heard:
+            for message in (*changed(advertised(line.greeting.capabilities)), *updated(line.subscribed)):
+                self._around.audience.heard(key, message)
+        self._heard.add(key)
 
     @asynccontextmanager
     async def _stream(self, kind: str, line: LegacyLine, last_event_id: str) -> AsyncIterator[EventStream]:

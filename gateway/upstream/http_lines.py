@@ -155,7 +155,7 @@ class HttpLines:
     async def _open(self, key: ScopeKey, call: Forward) -> LegacyLine:
         line = await self._handshake.initialize(self._channel, Guest(call, self._memories.of(key)), self._life)
         self._eras.prove(Era.LEGACY)
-        self._attendance.opened(key, line)
+        await self._attendance.opened(key, line)
         return line
 
     def _life(self, headers: Mapping[str, str] | None) -> HttpSession:

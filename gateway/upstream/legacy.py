@@ -106,7 +106,7 @@ class LegacyLine:
         guest = session.guest
         self.channel = channel
         self.life = life
-        self.greeting: Greeting | None = session.greeting
+        self.greeting = session.greeting
         certain = guest.wishes is not None or not means.pipe
         self.questions: Questions | None = Questions(means.asker, means.tasks, certain=certain)
         self._headers = session.headers
@@ -164,6 +164,12 @@ class LegacyLine:
                 self._level = jsonrpc.string(level)
                 if self._wishes is not None:
                     self._wishes.level = jsonrpc.copy(level)
+
+    @property
+    def subscribed(self) -> frozenset[str]:
+        """The resources that the one client of this session has subscribed to."""
+        kept = () if self._wishes is None else self._wishes.subscriptions
+        return frozenset(uri for params in kept if (uri := jsonrpc.string(params["uri"])) is not None)
 
     def granted(self, call: Forward) -> None:
         if self._wishes is not None and call.method in (SUBSCRIBE, UNSUBSCRIBE):

@@ -19,11 +19,12 @@ from msgspec import Raw
 
 from gateway.errors import Kind
 from gateway.protocol import headers, jsonrpc, meta, mirrors
+from gateway.protocol.jsonrpc import NotAnObject
 from gateway.protocol.versions import MODERN_VERSIONS, Era
-from gateway.upstream.asking import Asker
+from gateway.upstream.asking import Answer, Asker
 from gateway.upstream.exchange import Channel, WireRequest
 from gateway.upstream.line import Again, Denied, Greeting, Life, Line
-from gateway.upstream.refusals import HEADER_MISMATCH, Refusal, contradicts_modern, denies_modern
+from gateway.upstream.refusals import HEADER_MISMATCH, UNSUPPORTED_VERSION, Refusal, contradicts_modern, denies_modern
 from gateway.upstream.values import Forward
 from gateway.upstream.wire import allowed, cancelled, opened, request, said, token_of
 
@@ -119,19 +120,33 @@ async def discover(asker: Asker, line: Line) -> Greeting:
     for whatever says nothing about its era.
     """
     answer = await asker.ask(line, "server/discover")
+    if _invites(answer):
+        answer = await asker.ask(line, "server/discover")
     if (refusal := answer.refusal) is not None and denies_modern(refusal):
         raise Denied(f"the server denies version {VERSION} ({refusal.text[:200]})", answer.error)
     if answer.error is not None and answer.error.kind is Kind.SERVER_PROTOCOL:
         raise Denied(f"the server's answer to server/discover is none: {answer.error.message}", answer.error)
     found = opened(answer.result(), "answer to server/discover")
-    if VERSION not in _versions(found):
+    if VERSION not in _strings(found.get("supportedVersions")):
         raise Denied(f"the server does not offer version {VERSION}", reason="version")
     about = opened(found.get("_meta", b"{}"), "_meta").get(meta.SERVER_INFO)
     return Greeting(Era.MODERN, VERSION, **said(found, about))
 
 
-def _versions(found: Mapping[str, Raw]) -> list[str]:
+def _invites(answer: Answer) -> bool:
+    """Whether the server refuses the version and names it among those that it speaks: some want to be asked twice."""
+    refusal = answer.refusal
+    if refusal is None or refusal.code != UNSUPPORTED_VERSION or answer.message is None:
+        return False
     try:
-        return msgspec.json.decode(found.get("supportedVersions", b"[]"), type=list[str])
+        data = jsonrpc.members(jsonrpc.members(answer.message.body or b"{}").get("data", b"{}"))
+    except NotAnObject:
+        return False
+    return VERSION in _strings(data.get("supported"))
+
+
+def _strings(raw: Raw | None) -> list[str]:
+    try:
+        return [] if raw is None else msgspec.json.decode(raw, type=list[str])
     except msgspec.MsgspecError:
         return []

@@ -14,24 +14,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterable
 from enum import Enum
 
 from msgspec import Raw
 
 from gateway.errors import GatewayError
-from gateway.protocol import jsonrpc
-from gateway.protocol.jsonrpc import Message, MessageKind
+from gateway.protocol.jsonrpc import Message
 from gateway.protocol.versions import Era
 from gateway.upstream.followed import Followed
 from gateway.upstream.line import Again, Lines, Visit
-from gateway.upstream.listen import FILTERS, ListenRefused
+from gateway.upstream.listen import ListenRefused
 from gateway.upstream.listening import ACKNOWLEDGED_WITHIN, Listening
+from gateway.upstream.news import advertised, changed, updated
 from gateway.upstream.pace import STEADY_AFTER, Pace
 from gateway.upstream.refusals import METHOD_NOT_FOUND
 from gateway.upstream.scopes import HOUSE
 from gateway.upstream.surroundings import Surroundings
-from gateway.upstream.switchboard import RESOURCE_UPDATED
 
 log = logging.getLogger(__name__)
 
@@ -158,24 +156,5 @@ class Watch:
     def _begun(self, missed: bool) -> None:
         """What may have changed unheard counts as changed."""
         if missed:
-            for message in (*_changed(self._lists), *_updated(self._followed.honoured & self._followed.uris)):
+            for message in (*changed(self._lists), *updated(self._followed.honoured & self._followed.uris)):
                 self._around.audience.heard(HOUSE, message)
-
-
-def advertised(capabilities: Raw | None) -> frozenset[str]:
-    """The capabilities of the lists whose changes a server says to tell of."""
-    found = _members(capabilities)
-    return frozenset(name for name in FILTERS if _members(found.get(name)).get("listChanged") == Raw(b"true"))
-
-
-def _members(text: Raw | None) -> dict[str, Raw]:
-    return jsonrpc.members(text) if text is not None and jsonrpc.is_object(text) else {}
-
-
-def _changed(lists: Iterable[str]) -> list[Message]:
-    return [Message(MessageKind.NOTIFICATION, method=f"notifications/{name}/list_changed") for name in sorted(lists)]
-
-
-def _updated(uris: Iterable[str]) -> list[Message]:
-    told = (jsonrpc.text({"uri": uri}) for uri in sorted(uris))
-    return [Message(MessageKind.NOTIFICATION, method=RESOURCE_UPDATED, params=params) for params in told]

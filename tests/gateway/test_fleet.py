@@ -17,7 +17,7 @@ from gateway.clock import Clock
 from gateway.fleet import Fleet
 from gateway.protocol.listed import Listed
 from gateway.protocol.versions import Era
-from gateway.routing import Server
+from gateway.routing import ALL, Server
 from gateway.settings import ServerSpec
 from gateway.upstream.connection import client_session
 from gateway.upstream.server import Upstream
@@ -66,7 +66,7 @@ class Harbour:
         self.fleet = Fleet(self._build, NoStore(), self.tasks, self.watcher, Clock(), lambda server: self.heard)
 
     def set(self, server: McpServer, revision: bytes = b"1", **spec: Any) -> None:
-        self.fleet.set([Server(1, "peer", ServerSpec(url=server.url, **spec), revision)], retire_after=0.0)
+        self.fleet.set([Server(1, "peer", ServerSpec(url=server.url, **spec), revision)], (ALL,), retire_after=0.0)
 
     def tools(self) -> list[str]:
         """The names that are offered now."""
@@ -223,7 +223,7 @@ async def test_the_watch_of_a_server_that_left_the_fleet_ends(harbour: Harbour) 
     async with peer(legacy=True) as (server, streams, _):
         harbour.set(server)
         stream = await streams.opened()
-        harbour.fleet.set([], retire_after=5.0)
+        harbour.fleet.set([], (), retire_after=5.0)
         await stream.ended()
         await server.until(lambda: not server.sessions)
 

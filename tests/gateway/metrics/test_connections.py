@@ -55,6 +55,19 @@ def test_sessions_opened_again_are_counted_by_what_the_server_said(
     assert value(registry, "sessions_reinitialised_total", server="docs", reason="status_404") == 1
 
 
+def test_streams_of_servers_are_counted_by_kind(metrics: ConnectionMetrics, registry: CollectorRegistry) -> None:
+    docs = metrics.server("docs")
+    assert value(registry, "upstream_streams", server="docs", kind="watch") == 0
+    docs.stream_opened("watch")
+    docs.stream_opened("session")
+    docs.stream_opened("session")
+    docs.stream_closed("session")
+    assert value(registry, "upstream_streams", server="docs", kind="watch") == 1
+    assert value(registry, "upstream_streams", server="docs", kind="session") == 1
+    metrics.forget("docs")
+    assert value(registry, "upstream_streams", server="docs", kind="watch") is None
+
+
 def test_children_are_counted_as_running_and_as_started(
     metrics: ConnectionMetrics, registry: CollectorRegistry
 ) -> None:

@@ -6,10 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
+from aiohttp import web
+from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
 from gateway.protocol import jsonrpc
@@ -18,13 +21,14 @@ from gateway.settings import Timeouts
 from gateway.upstream.connection import client_session
 from gateway.upstream.loose import MOST_OPEN
 from gateway.upstream.server import Upstream
+from gateway.upstream.server_requests import PingOnly
 from gateway.upstream.values import Scope
 from tests.support.audience import Heard
-from tests.support.mcp_http import McpServer
+from tests.support.mcp_http import Asked, McpServer
 from tests.support.mcp_pipe import PipeServer
 from tests.support.pipes import ScriptedProgram
 from tests.support.streams import Stream, Streams
-from tests.support.upstreams import Counted, answer, call, terms
+from tests.support.upstreams import Counted, answer, call, messages, terms
 from tests.support.waiting import until
 
 ALICE, BOB = Scope("a1", 1), Scope("b2", 2)
@@ -98,6 +102,14 @@ class TestStreams:
         assert house.streams.asked == 0
         session = await house.calls(ALICE)
         assert (await house.streams.opened()).session == session
+
+    async def test_the_first_call_of_a_session_comes_when_the_server_can_speak(self, house: House) -> None:
+        async def look(asked: Asked) -> web.StreamResponse:
+            return asked.result({"streams": len(house.streams.all)})
+
+        house.server.tools["look"] = look
+        house.upstream.attend(ALICE.session or "")
+        assert await answer(house.upstream, call("look", scope=ALICE)) == {"streams": 1}
 
     async def test_attending_twice_opens_one_stream(self, house: House) -> None:
         await house.attended(ALICE)
@@ -183,6 +195,23 @@ class TestStreams:
         assert (await house.streams.opened(1)).headers["Last-Event-ID"] == "e1"
         assert loop.time() - closed >= 0.3
 
+    async def test_after_a_break_all_that_the_client_waits_for_counts_as_changed(
+        self, house: House, heard: Heard
+    ) -> None:
+        house.server.capabilities = {"tools": {"listChanged": True}, "resources": {"subscribe": True}}
+
+        async def agree(asked: Asked) -> web.Response:
+            return asked.result({})
+
+        house.server.answers["resources/subscribe"] = agree
+        first = await house.attended(ALICE)
+        uri = {"uri": Raw(b'"file:///a"')}
+        await messages(house.upstream, replace(call("", scope=ALICE), method="resources/subscribe", params=uri))
+        assert heard.all == []
+        first.cut()
+        await heard.until(lambda: len(heard.all) == 2)
+        assert heard.of("session:a1") == [("tools/list_changed", None), ("resources/updated", {"uri": "file:///a"})]
+
     async def test_an_event_that_the_server_forgot_costs_no_stream(self, house: House) -> None:
         first = await house.attended(ALICE)
         await first.prime(id="e1", retry=10)
@@ -193,8 +222,6 @@ class TestStreams:
         assert "Last-Event-ID" not in (await house.streams.opened(1)).headers
 
     async def test_a_page_instead_of_a_stream_is_no_stream(self, house: House) -> None:
-        from aiohttp import web
-
         async def page(request: web.Request) -> web.Response:
             house.streams.asked += 1
             return web.Response(text="<html>hello</html>", content_type="text/html")
@@ -263,6 +290,29 @@ class TestRequests:
             assert (await server.saw("response")).message["error"]["code"] == -32603
             await upstream.close()
             stream.close()
+
+    async def test_a_call_waits_while_its_client_is_asked_on_the_stream(self, heard: Heard) -> None:
+        impatient = Timeouts(first_byte=0.2, idle=0.2)
+        longer = 3 * impatient.idle
+
+        async def think(request: Message) -> bytes:
+            await asyncio.sleep(longer)  # a person takes longer than a server may
+            return jsonrpc.result(request.id, b'{"roots":[]}')
+
+        heard.answer = think
+        async with client_session() as http, McpServer(legacy=True) as server:
+            streams = Streams(server)
+
+            async def ask(asked: Asked) -> web.StreamResponse:
+                await (await streams.opened(0)).say("roots/list", request="q1")
+                return asked.result((await server.saw("response")).message["result"])
+
+            server.tools["ask"] = ask
+            upstream = Upstream(terms(url=server.url, timeouts=impatient), http, audience=heard)
+            upstream.attend(ALICE.session or "")
+            assert await answer(upstream, replace(call("ask", scope=ALICE), asks=PingOnly())) == {"roots": []}
+            await upstream.close()
+            streams.all[0].close()
 
     async def test_one_question_too_many_is_declined_at_once(self, house: House, heard: Heard) -> None:
         release = asyncio.Event()

@@ -118,6 +118,28 @@ class TestEras:
             await answer(upstream, call("echo"))
             assert upstream.era is Era.LEGACY
 
+    async def test_a_server_that_refuses_a_version_and_names_it_is_asked_again_once(self, open_upstream: Build) -> None:
+        async with McpServer(modern=True) as server:
+            refused = iter([{"supported": [MODERN]}])
+
+            async def grumble(asked: Asked) -> web.Response:
+                data = next(refused, None)
+                return server.discovered(asked) if data is None else asked.error(-32022, "?", 400, data)
+
+            server.answers["server/discover"] = grumble
+            upstream = open_upstream(server)
+            await answer(upstream, call("echo"))
+            assert (upstream.era, server.methods) == (Era.MODERN, ["server/discover"] * 2 + ["tools/call"])
+
+    @pytest.mark.parametrize("data", [None, {}, {"supported": "x"}, {"supported": [7]}, {"supported": [MODERN]}])
+    async def test_a_server_that_goes_on_refusing_is_legacy(self, open_upstream: Build, data: Any) -> None:
+        async with McpServer(legacy=True) as server:
+            server.answers["server/discover"] = lambda asked: refuse(asked, -32022, 400, data)
+            upstream = open_upstream(server)
+            await answer(upstream, call("echo"))
+            assert upstream.era is Era.LEGACY
+            assert server.methods.count("server/discover") == (2 if data == {"supported": [MODERN]} else 1)
+
     @pytest.mark.trap(13)
     @pytest.mark.parametrize("code", [401, 403, 429, 500, 502, 503])
     async def test_a_failing_server_has_no_era_until_it_answers(self, open_upstream: Build, code: int) -> None:

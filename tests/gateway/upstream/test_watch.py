@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -542,3 +543,11 @@ def serve_listens(server: PipeServer) -> list[Any]:
 
     server.served["subscriptions/listen"] = listen
     return asked
+
+
+@pytest.mark.trap(19)
+async def test_the_system_finds_out_that_a_silent_server_has_gone(http: ClientSession) -> None:
+    async with legacy_server() as (server, _), http.get(server.url) as response:
+        assert response.connection is not None
+        opened = response.connection.transport.get_extra_info("socket")
+        assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
