@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Raw
 
-from gateway.protocol import edits, jsonrpc
+from gateway.protocol import edits, results
 from gateway.protocol.edits import Edit
 from gateway.protocol.meta import RELATED_TASK
 from gateway.protocol.versions import Era
@@ -52,7 +52,7 @@ def result_out(method: str, result: Raw, era: Era, names: TaskNames, *, augmente
 
 def is_task(result: Raw) -> bool:
     """Whether a modern server has made a task of a request."""
-    return jsonrpc.string(edits.opened(result).get("resultType", b"null")) == "task"
+    return results.head(result).resultType == "task"
 
 
 def notification_out(method: str, params: Raw, names: TaskNames) -> Raw:

@@ -53,3 +53,15 @@ def test_anything_else_is_refused(token):
 def test_a_short_key_is_a_programming_error():
     with pytest.raises(ValueError, match="32 bytes"):
         Sealer([b"short"], "session")
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_what_is_sealed_alike_is_alike_when_it_is_equal_and_then_alone(one, other):
+    sealer = Sealer([NEW, OLD], "task")
+    assert sealer.unseal(sealer.seal_alike(one)) == one
+    assert (sealer.seal_alike(one) == Sealer([NEW], "task").seal_alike(other)) == (one == other)
+
+
+def test_purposes_and_keys_seal_otherwise():
+    tokens = {Sealer([key], purpose).seal_alike(b"x") for key in (OLD, NEW) for purpose in ("task", "state")}
+    assert len(tokens) == len({token[6:22] for token in tokens}) == 4
