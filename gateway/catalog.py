@@ -14,7 +14,8 @@ from msgspec import Raw
 
 from gateway import uris
 from gateway.naming import exposed_name
-from gateway.protocol import jsonrpc, results
+from gateway.protocol import edits, jsonrpc, results
+from gateway.protocol.jsonrpc import NotAnArray
 from gateway.protocol.listed import Listed
 from gateway.protocol.mirrors import BadAnnotation, Mirror, mirrors_of
 from gateway.protocol.versions import Era
@@ -59,7 +60,7 @@ class Catalog:
 class ExposedEntry:
     """One thing as clients see it: the name that routes to it, its definition for either era, and a digest of each.
 
-    `mirrors` are the arguments of a tool that clients repeat in headers.
+    `mirrors` are the arguments of a tool that clients repeat in headers; `for_apps`: pages may call it.
     """
 
     exposed: str
@@ -67,6 +68,7 @@ class ExposedEntry:
     text: Mapping[Era, bytes]
     mark: Mapping[Era, bytes] = field(repr=False)
     mirrors: tuple[Mirror, ...] = ()
+    for_apps: bool = False
 
 
 def entries_of(listed: Listed, definitions: Sequence[Raw]) -> tuple[Entry, ...]:
@@ -116,7 +118,23 @@ def _expose(listed: Listed, entry: Entry, naming: Naming) -> ExposedEntry:
         text=text,
         mark={era: hashlib.sha256(bytes_).digest()[:_MARK_BYTES] for era, bytes_ in text.items()},
         mirrors=_mirrors(entry.definition) if listed is Listed.TOOLS else (),
+        for_apps=listed is Listed.TOOLS and _is_for_apps(entry.definition),
     )
+
+
+def _is_for_apps(definition: Raw) -> bool:
+    """Whether a tool belongs to a page that may call it; models and pages may, where it says nothing (MCP Apps
+    2026-01-26, Tool Visibility).
+    """
+    about = edits.opened(edits.opened(definition).get("_meta")).get("ui")
+    if about is None or not jsonrpc.is_object(about):
+        return False
+    visibility = jsonrpc.members(about).get("visibility")
+    try:
+        seen_by = ["app"] if visibility is None else [jsonrpc.string(one) for one in jsonrpc.elements(visibility)]
+    except NotAnArray:
+        return False
+    return "app" in seen_by
 
 
 def _mirrors(definition: Raw) -> tuple[Mirror, ...]:

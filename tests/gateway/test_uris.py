@@ -270,6 +270,7 @@ PLACES = {
         with_uri().map(lambda placed: plain(placed[0])),
         lambda raw, naming: uris.notification_out("notifications/message", raw, naming),
     ),
+    "tasks": (task(), lambda raw, naming: uris.notification_out("notifications/tasks", raw, naming)),
     "error": (failed(), uris.error_out),
     "resource": (with_uri(), entry_of(Listed.RESOURCES)),
     "template": (templated(), entry_of(Listed.TEMPLATES)),

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from storage import catalogs, registry
+import msgspec
+from sqlalchemy import insert
+
+from storage import catalogs, migrate, registry
 from storage.catalogs import StoredCatalog
 from storage.database import Database
+from storage.schema import server_catalogs
 
 HOSTILE = StoredCatalog(
     era="modern",
@@ -19,6 +24,12 @@ HOSTILE = StoredCatalog(
         '{"name": "工具",\n\t"description":"\\ud83d\\ude00 \\u00e9 é %s \'"}'.encode(),
         b'{"name":"\\ud800"}',
     ),
+    prompts=(b'{"name":"p", "arguments":[{"name":"\\ud800","required":true}],"x":1.10}',),
+    resources=(
+        '{"uri":"file:///é \u2028","name":"\\u0000"}'.encode(),
+        b'{ "uri":"db:\\/t","size":10000000000000000000000}',
+    ),
+    templates=(b'{"uriTemplate":"file:///{+path}{?q*}","name":"t\tt"}',),
     sha256=bytes(range(32)),
     fetched_us=1_795_392_000_123_456,
 )
@@ -55,6 +66,39 @@ async def test_another_catalog_bumps_the_generation_and_the_same_one_does_not(da
     assert await catalogs.load_all(database) == {1: later}
     assert await catalogs.store(database, 1, HOSTILE)
     assert await registry.generation(database) == 2
+
+
+async def test_each_list_is_kept_apart(database: Database) -> None:
+    for number, name in enumerate(("tools", "prompts", "resources", "templates"), 1):
+        await catalogs.store(database, number, replace(PLAIN, **{name: (b'{"name":"%d"}' % number,)}))
+    found = await catalogs.load_all(database)
+    assert [
+        (one.tools, one.prompts, one.resources, one.templates).index((b'{"name":"%d"}' % number,)) + 1
+        for number, one in found.items()
+    ] == [1, 2, 3, 4]
+
+
+async def test_rows_that_are_older_than_prompts_and_resources_have_none(empty_database: Database) -> None:
+    await migrate.upgrade(empty_database, "gateway_0005")
+    await store_as_before(empty_database, PLAIN, tools=(b'{"name":"a"}',))
+    await migrate.upgrade(empty_database)
+    assert await catalogs.load_all(empty_database) == {1: replace(PLAIN, tools=(b'{"name":"a"}',))}
+    await catalogs.store(empty_database, 1, HOSTILE)
+    assert await catalogs.load_all(empty_database) == {1: HOSTILE}
+
+
+async def store_as_before(database: Database, catalog: StoredCatalog, tools: tuple[bytes, ...]) -> None:
+    """A row as it was written before there were columns for more than tools."""
+    values = {
+        "server_id": 1,
+        "era": catalog.era,
+        "protocol_version": catalog.protocol_version,
+        "tools": msgspec.msgpack.encode(tools),
+        "sha256": catalog.sha256,
+        "fetched_at": datetime(1970, 1, 1, tzinfo=UTC),
+    }
+    async with database.writing() as connection:
+        await connection.execute(insert(server_catalogs).values(**values))
 
 
 async def test_a_server_with_very_many_tools_is_kept_whole(database: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,10 @@ from gateway.upstream import catalogs
 from gateway.upstream.catalogs import Listing
 from gateway.upstream.connection import client_session
 from gateway.upstream.server import Upstream
+from gateway.upstream.values import Discovery
 from tests.support.mcp_http import Asked, McpServer
+from tests.support.mcp_pipe import PipeChild, PipeServer
+from tests.support.pipes import ScriptedProgram
 from tests.support.upstreams import terms
 
 Build = Callable[..., Upstream]
@@ -112,6 +116,102 @@ async def test_a_server_without_tools_is_not_asked_for_them(server: McpServer, u
     assert "tools/list" not in server.methods
 
 
+LISTS: dict[str, Any] = {
+    "prompts/list": {"prompts": [{"name": "greet"}, {"name": "part"}]},
+    "resources/list": {"resources": [{"uri": "file:///a", "name": "a"}]},
+    "resources/templates/list": {"resourceTemplates": [{"uriTemplate": "file:///{+path}", "name": "t"}]},
+}
+
+
+def serve(server: Any) -> None:
+    server.capabilities = {"tools": {}, "prompts": {}, "resources": {}}
+    for method, result in LISTS.items():
+        server.served[method] = partial(reply, result=result)
+
+
+def offered(found: Discovery) -> dict[Listed, list[Any]]:
+    return {listed: [json.loads(bytes(one)) for one in entries] for listed, entries in found.offers.items()}
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+async def test_every_list_that_is_advertised_is_asked_for_and_kept_apart(http: ClientSession, era: str) -> None:
+    async with McpServer(**{era: True}) as server:
+        serve(server)
+        upstream = Upstream(terms(url=server.url), http)
+        found = await upstream.discover()
+        assert found.flaws == ()
+        assert [tool["name"] for tool in offered(found)[Listed.TOOLS]] == ["count", "echo"]
+        for listed in (Listed.PROMPTS, Listed.RESOURCES, Listed.TEMPLATES):
+            assert offered(found)[listed] == LISTS[listed.method][listed]
+        await upstream.close()
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+async def test_the_lists_of_a_program_are_those_of_an_endpoint(http: ClientSession, era: str) -> None:
+    program = PipeServer(**{era: True})
+    program.capabilities = {"tools": {}, "prompts": {}, "resources": {}}
+    for method, result in LISTS.items():
+        program.served[method] = partial(said, result=result)
+    async with ScriptedProgram(program) as scripted:
+        upstream = Upstream(terms(**scripted.spec), http)
+        found = await upstream.discover()
+        assert found.flaws == ()
+        for listed in (Listed.PROMPTS, Listed.RESOURCES, Listed.TEMPLATES):
+            assert offered(found)[listed] == LISTS[listed.method][listed]
+        await upstream.close()
+
+
+@pytest.mark.trap(39)
+@pytest.mark.parametrize("method", LISTS)
+@pytest.mark.parametrize("failure", ["error", "no list", "unknown"])
+async def test_a_list_beside_the_tools_that_fails_costs_itself_alone(
+    server: McpServer, upstream: Upstream, method: str, failure: str
+) -> None:
+    serve(server)
+    answers = {"error": fail, "no list": partial(reply, result={"prompts": 7, "resources": 7})}
+    server.served[method] = answers.get(failure, refuse)
+    found = await upstream.discover()
+    [flaw] = found.flaws
+    assert flaw.startswith(f"{method} failed: ")
+    for listed in Listed:
+        expected = [] if listed.method == method else LISTS.get(listed.method, {"tools": server.definitions})[listed]
+        assert offered(found)[listed] == expected
+
+
+async def test_prompts_and_resources_are_asked_for_page_by_page(server: McpServer, upstream: Upstream) -> None:
+    serve(server)
+    for method, result in LISTS.items():
+        [name] = result
+        server.served[method] = partial(two_pages, name=name, key="uri" if name == "resources" else "name")
+    server.served["resources/templates/list"] = partial(two_pages, name="resourceTemplates", key="uriTemplate")
+    found = offered(await upstream.discover())
+    assert [one["name"] for one in found[Listed.PROMPTS]] == ["first", "second"]
+    assert [one["uri"] for one in found[Listed.RESOURCES]] == ["first", "second"]
+    assert [one["uriTemplate"] for one in found[Listed.TEMPLATES]] == ["first", "second"]
+
+
+MIRRORED = {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
+BAD = {"type": "object", "properties": {"region": {"type": "array", "x-mcp-header": "Region"}}}
+
+
+@pytest.mark.parametrize(("era", "kept"), [("modern", ["good", "last"]), ("legacy", ["good", "bad", "last"])])
+async def test_a_tool_that_nobody_can_call_is_left_out_with_its_reason(
+    http: ClientSession, era: str, kept: list[str]
+) -> None:
+    async with McpServer(**{era: True}) as server:
+        schemas = {"good": MIRRORED, "bad": BAD, "last": {"type": "object"}}
+        server.definitions = [{"name": name, "inputSchema": schema} for name, schema in schemas.items()]
+        upstream = Upstream(terms(url=server.url), http)
+        found = await upstream.discover()
+        assert names(found.tools) == kept
+        if era == "modern":
+            [flaw] = found.flaws
+            assert flaw.startswith("the tool 'bad' was left out: ")
+        else:
+            assert found.flaws == ()
+        await upstream.close()
+
+
 @pytest.mark.parametrize("result", [{"tools": 7}, {"tools": {"a": 1}}, {}, [1], "x"])
 async def test_an_answer_that_is_no_list_is_the_servers_fault(
     server: McpServer, upstream: Upstream, result: Any
@@ -157,6 +257,20 @@ async def endless(asked: Asked) -> web.Response:
 
 async def reply(asked: Asked, result: Any) -> web.Response:
     return asked.result(result)
+
+
+async def said(child: PipeChild, asked: dict[str, Any], result: Any) -> None:
+    await child.result(asked, result)
+
+
+async def two_pages(asked: Asked, name: str, key: str) -> web.Response:
+    if "cursor" in asked.params:
+        return asked.result({name: [{key: "second", "name": "second"}]})
+    return asked.result({name: [{key: "first", "name": "first"}], "nextCursor": "2"})
+
+
+async def refuse(asked: Asked) -> web.Response:
+    return asked.error(-32601, "Method not found", 404 if asked.modern else 200)
 
 
 async def fail(asked: Asked) -> web.Response:
