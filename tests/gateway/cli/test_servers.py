@@ -133,8 +133,9 @@ class TestTheCommand:
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         config = registered(tmp_path, ["time", "docs"], observed=time.time())
-        more = "aggregate: {names: original}\ngroups: {both: {servers: [time, docs]}, one: {servers: [docs]}}\n"
-        Path(config).write_text(Path(config).read_text("utf-8") + more, "utf-8")
+        groups = {"both": {"servers": ["time", "docs"]}, "one": {"servers": ["docs"]}}
+        more = {"aggregate": {"names": "original"}, "groups": groups}
+        Path(config).write_text(json.dumps({**json.loads(Path(config).read_text("utf-8")), **more}), "utf-8")
         capsys.readouterr()
         assert main(["servers", "--config", config]) == 0
         lines = [line.split() for line in capsys.readouterr().out.splitlines()]
