@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sqlalchemy import update
+
 from storage import catalogs, registry
 from storage.catalogs import StoredCatalog
 from storage.database import Database
+from storage.schema import server_catalogs
 
 HOSTILE = StoredCatalog(
     era="modern",
@@ -19,6 +22,9 @@ HOSTILE = StoredCatalog(
         '{"name": "工具",\n\t"description":"\\ud83d\\ude00 \\u00e9 é %s \'"}'.encode(),
         b'{"name":"\\ud800"}',
     ),
+    prompts=(b'{"name":"p", "x":1.10}',),
+    resources=(b'{"uri":"file:///\\u00e9"}', b'{"uri":"b"}'),
+    templates=(b'{"uriTemplate":"{+path}"}',),
     sha256=bytes(range(32)),
     fetched_us=1_795_392_000_123_456,
 )
@@ -66,3 +72,11 @@ async def test_a_server_with_very_many_tools_is_kept_whole(database: Database) -
 async def test_a_version_longer_than_any_is_cut(database: Database) -> None:
     await catalogs.store(database, 1, replace(PLAIN, protocol_version="9" * 500))
     assert (await catalogs.load_all(database))[1].protocol_version == "9" * 32
+
+
+async def test_a_row_that_an_earlier_version_wrote_has_tools_alone(database: Database) -> None:
+    await catalogs.store(database, 1, HOSTILE)
+    async with database.writing() as connection:
+        await connection.execute(update(server_catalogs).values(prompts=None, resources=None, templates=None))
+    found = (await catalogs.load_all(database))[1]
+    assert found == replace(HOSTILE, prompts=(), resources=(), templates=())
