@@ -112,6 +112,10 @@ class Endpoint:
     capabilities: Mapping[Era, Capabilities] = field(repr=False)
     instructions: str | None
     complete: bool
+    pages: Mapping[str, Route] = field(default_factory=dict, repr=False)
+    """The pages that tools advertise, by URI, whether they are listed or not."""
+    calls: Mapping[str, Route] = field(default_factory=dict, repr=False)
+    """Tools by the names that their own server's pages know them by, where one server alone has such a tool."""
 
     @property
     def tools(self) -> tuple[ExposedEntry, ...]:
@@ -218,8 +222,8 @@ def find_resource(endpoint: Endpoint, uri: str) -> Route:
     """The server of a resource, listed or not. Raises INVALID_PARAMS, which names the URI."""
     if (route := endpoint.whole(uri)) is not None:
         return route
-    if (listed := endpoint.books[Listed.RESOURCES].routes.get(uri)) is not None:
-        return listed
+    if (known := endpoint.books[Listed.RESOURCES].routes.get(uri) or endpoint.pages.get(uri)) is not None:
+        return known
     slug = uris.slug_in(uri) if endpoint.prefixed else None
     if slug is not None and (server := endpoint.by_slug.get(slug)) is not None:
         naming = endpoint.naming_of(server)
@@ -227,6 +231,8 @@ def find_resource(endpoint: Endpoint, uri: str) -> Route:
     for template, route in endpoint.books[Listed.TEMPLATES].routes.items():
         if templates.matches(template, uri):
             return Route(route.server, route.naming.back(uri), route.naming)
+    if (only := _only_owner(endpoint)) is not None:
+        return Route(only, uri)
     raise GatewayError(Kind.INVALID_PARAMS, "Resource not found", data={"uri": uri}, reason="unknown_resource")
 
 
@@ -265,8 +271,17 @@ def _named(endpoint: Endpoint, listed: Listed, name: str) -> Route:
     if not endpoint.complete and (whole := endpoint.whole(name)) is not None:
         return whole
     if listed is Listed.TOOLS:
+        if (called := endpoint.calls.get(name)) is not None:
+            return called
         raise GatewayError(Kind.UNKNOWN_TOOL, f"Unknown tool: {name[:128]}")
     raise GatewayError(Kind.INVALID_PARAMS, f"Unknown prompt: {name[:128]}", reason="unknown_prompt")
+
+
+def _only_owner(endpoint: Endpoint) -> Server | None:
+    """The one server that has resources, where URIs stay as they are: any URI can only be for it."""
+    books = (endpoint.books[listed] for listed in (Listed.RESOURCES, Listed.TEMPLATES))
+    owners = {route.server.slug: route.server for book in books for route in book.routes.values()}
+    return next(iter(owners.values())) if len(owners) == 1 and not endpoint.prefixed else None
 
 
 def _referred(endpoint: Endpoint, params: Params) -> Route:
@@ -304,6 +319,8 @@ def _endpoint(selection: Selection, shelves: Sequence[Shelf], before: Endpoint |
         capabilities={era: capabilities.advertised(catalogs, era, shared=is_shared) for era in Era},
         instructions=_instructions(chosen, selection.description),
         complete=all(catalog is not None for catalog in catalogs),
+        pages=_pages(books[Listed.TOOLS]) if is_shared else {},
+        calls=_calls(books[Listed.TOOLS]) if is_shared else {},
     )
 
 
@@ -328,6 +345,25 @@ def _book(listed: Listed, offers: Sequence[tuple[Shelf, Naming]], before: Book |
         marks={era: hashlib.sha256(b"".join(entry.mark[era] for entry in entries)).digest() for era in Era},
         hidden=tuple(hidden),
     )
+
+
+def _pages(tools: Book) -> Mapping[str, Route]:
+    """Of two servers with one page's URI the first counts."""
+    pages: dict[str, Route] = {}
+    for entry in tools.entries:
+        route = tools.routes[entry.exposed]
+        for uri in entry.app.pages:
+            pages.setdefault(route.naming.out(uri), Route(route.server, uri, route.naming))
+    return pages
+
+
+def _calls(tools: Book) -> Mapping[str, Route]:
+    """A page calls its server's tools by their own names; clients show it on an endpoint where they have others."""
+    named: dict[str, list[Route]] = {}
+    for entry in tools.entries:
+        if entry.app.calls:
+            named.setdefault(entry.original, []).append(tools.routes[entry.exposed])
+    return {name: routes[0] for name, routes in named.items() if len(routes) == 1}
 
 
 def _instructions(shelves: Iterable[Shelf], description: str | None) -> str | None:

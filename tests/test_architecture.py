@@ -57,6 +57,7 @@ FLOORS: Mapping[str, int] = {
     "storage": 2,
     # F1 pure: values in, values out.
     "gateway.access": 1,
+    "gateway.apps": 1,
     "gateway.batch": 2,
     "gateway.capabilities": 1,
     "gateway.catalog": 1,
