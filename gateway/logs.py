@@ -56,10 +56,16 @@ def hide_bad_requests(record: logging.LogRecord) -> bool:
     return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
+def hide_lost_connections(record: logging.LogRecord) -> bool:
+    """Keeps the pool's tracebacks out of the log: whoever used the connection tells in one line that it is lost."""
+    return record.exc_info is None or not record.name.startswith("sqlalchemy.pool")
+
+
 def configure(settings: Logging, redact: Redact) -> None:
     """Log to stderr, in the form and from the severity that `settings` asks for."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(redact) if settings.format == "json" else TextFormatter(redact))
+    handler.addFilter(hide_lost_connections)  # its loggers' names end in the pool's class
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
     logging.getLogger("aiohttp.server").addFilter(hide_bad_requests)
     for chatty in ("aiosqlite", "apscheduler", "sqlalchemy", "aiomysql", "alembic"):

@@ -58,15 +58,17 @@ class Ledger:
         self._unwritten.clear()
         return True
 
-    async def rebase(self, change: Change) -> Transition | None:
-        """Believe what `change` makes of the row as it is now. Raises `StorageError`."""
+    async def rebase(self, change: Change, move: Transition | None) -> Transition | None:
+        """Believe what `change` makes of the row as it is now; the transition that comes of it, `move` where there is
+        no row. Raises `StorageError`.
+        """
         row = await rows.load_one(self._db, self._server_id)
         self._stored = None if row is None else row.version
         if row is not None:
             self.health = health_of(row)
             self._unwritten.clear()  # the history up to this row is its writer's
             return self.take(change)
-        return None
+        return move
 
     def _transition(self, move: Transition) -> TransitionRow:
         return TransitionRow(

@@ -66,7 +66,7 @@ class HealthMetrics:
 
     def probed(self, server: str, observation: Observation, seconds: float, now_us: int) -> None:
         """A probe ended after `seconds`."""
-        self._probes.labels(server, "ok" if observation.ok else observation.reason or "failed").inc()
+        self._probes.labels(server, _result(observation)).inc()
         self._duration.labels(server).observe(seconds)
         if observation.ok:
             self._last_success.labels(server).set(now_us / 1_000_000)
@@ -79,3 +79,14 @@ class HealthMetrics:
         """Remove every series of the server."""
         for metric in (self._up, self._state, self._probes, self._duration, self._last_success, self._transitions):
             metric.remove_by_labels({"server": server})
+
+
+def _result(observation: Observation) -> str:
+    """HTTP statuses by their class: a server has hundreds to choose from, and each would be a series."""
+    if observation.ok:
+        return "ok"
+    reason = observation.reason or "failed"
+    return f"{reason[: len(_STATUS) + 1]}xx" if reason.startswith(_STATUS) else reason
+
+
+_STATUS = "status_"

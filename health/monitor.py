@@ -95,11 +95,12 @@ class Monitor:
         for server_id in self._servers.keys() - wanted.keys():
             self._forget(server_id)
         remembered = await self._remembered() if wanted.keys() - self._servers.keys() else {}
+        for server_id, plan in wanted.items():  # all of them first: two may have changed names
+            if (known := self._servers.get(server_id)) is not None and known.plan.slug != plan.slug:
+                self._metrics.forget(known.plan.slug)
         for server_id, plan in wanted.items():
             if (server := self._servers.get(server_id)) is None:
                 server = self._meet(plan, remembered.get(server_id))
-            if server.plan.slug != plan.slug:
-                self._metrics.forget(server.plan.slug)
             server.plan = plan
             await self._change(server, self._order(plan))
 
@@ -146,11 +147,13 @@ class Monitor:
         async with server.lock:
             before = server.ledger.health
             move = server.ledger.take(change)
-            if server.ledger.health is not before:
-                move = await self._written(server, change, move)
-            if self._servers.get(server.plan.server_id) is server:
-                self._show(server)
-                self._tell(server, move)
+            try:
+                if server.ledger.health is not before:
+                    move = await self._written(server, change, move)
+            finally:  # a defect of ours hides no server that is down
+                if self._servers.get(server.plan.server_id) is server:
+                    self._show(server)
+                    self._tell(server, move)
 
     async def _written(self, server: _Server, change: Change, move: Transition | None) -> Transition | None:
         """Write the change if the database can be reached; the transition that stands in the end."""
@@ -169,14 +172,16 @@ class Monitor:
             if await server.ledger.write(mirror):
                 server.mirrored_us = self._clock() if mirror else server.mirrored_us
                 return move
-            move = await server.ledger.rebase(change) or move
+            move = await server.ledger.rebase(change, move)
         log.warning("server %s: others wrote its health sooner, %d times", server.plan.slug, ATTEMPTS)
         return move
 
     async def _mirror(self, server: _Server) -> Mirror | None:
         """What `mcp_servers` shows from now on; None while it need not be touched."""
         now_us, ledger = self._clock(), server.ledger
-        recently = server.mirrored_us is not None and now_us - server.mirrored_us < MIRROR_US
+        recently = (
+            server.mirrored_us is not None and 0 <= now_us - server.mirrored_us < MIRROR_US
+        )  # clocks are set back
         if recently and not ledger.moved:
             return None
         calls = await self._traffic.recent(server.plan.server_id)

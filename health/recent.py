@@ -52,8 +52,8 @@ class Recent:
 
     def add(self, now_us: int, observation: Observation) -> None:
         """A probe ended."""
-        self._seen.append((now_us, observation))
         self._prune(now_us)
+        self._seen.append((now_us, observation))
 
     def counts(self, now_us: int) -> Counts:
         """The probes of the window that ends now; bad ones have no time."""
@@ -62,5 +62,8 @@ class Recent:
         return Counts(len(self._seen), len(good), len(good), sum(one.latency_us for one in good))
 
     def _prune(self, now_us: int) -> None:
+        """Nor is what seems to come from later, since the clock was set back: nobody knows how old it is."""
+        while self._seen and self._seen[-1][0] > now_us:
+            self._seen.pop()
         while self._seen and self._seen[0][0] <= now_us - WINDOW_US:
             self._seen.popleft()

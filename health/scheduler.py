@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 _LENIENCE = 1.1
 """A probe keeps its own time and knows what it waited for, so it gets the first word; this is for one that forgets."""
 
+_CLOCK_CHECK = 5.0
+"""Seconds between two looks for turns that a clock set back has moved out of reach."""
+
 _JOB_DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
 
 
@@ -45,8 +48,10 @@ class Watcher(Protocol):
 class Scheduler:
     """Probes every planned server at its interval, and sooner when evidence asks for it."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: Watcher, clock_check: float = _CLOCK_CHECK) -> None:
         self._watcher = watcher
+        self._clock_check = clock_check
+        self._clock_timer: asyncio.TimerHandle | None = None
         self._tasks = Tasks("probes")
         self._running: dict[asyncio.Task[None], int] = {}
         self._watches: dict[int, _Watch] = {}
@@ -58,6 +63,7 @@ class Scheduler:
     def start(self) -> None:
         """Begin, in the running event loop."""
         self._jobs.start()
+        self._check_clock()
 
     def set(self, plans: Iterable[Plan]) -> None:
         """Probe these servers from now on, and no others. New servers and those with a new target are probed within
@@ -98,6 +104,8 @@ class Scheduler:
         """Stop: no probe starts any more, running ones are cancelled and get `grace` seconds to close what they
         opened.
         """
+        if self._clock_timer is not None:
+            self._clock_timer.cancel()
         if self._jobs.running:
             self._jobs.shutdown(wait=False)
         self._watches.clear()
@@ -129,6 +137,17 @@ class Scheduler:
         self._watcher.expected(server_id, None)
         if watch.task is not None:
             watch.task.cancel()
+
+    def _check_clock(self) -> None:
+        """APScheduler goes by the time of day: set back by an hour, it would let an hour pass without a probe. No turn
+        is ever two intervals away (`health.plan.next_slot`) but for that.
+        """
+        now = _now()
+        for watch in self._watches.values():
+            if watch.job.next_run_time > now + timedelta(seconds=2 * watch.plan.settings.interval):
+                log.warning("the clock was set back: %s is probed at another time", watch.plan.slug)
+                self._retime(watch)
+        self._clock_timer = asyncio.get_running_loop().call_later(self._clock_check, self._check_clock)
 
     def _retime(self, watch: _Watch) -> None:
         watch.job.reschedule(_Turn(watch.plan.server_id, watch.plan.settings.interval))

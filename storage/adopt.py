@@ -22,13 +22,16 @@ from storage import migrate
 from storage.backfill import backfill
 from storage.database import Database
 from storage.differences import differences
-from storage.documented import RELATIONS
+from storage.documented import RELATIONS, documented
 from storage.dump import dump
 from storage.errors import AdoptionRefused
 from storage.inspection import Inspection, inspect
 from storage.schema import DOCUMENTED, metadata, users
 
 LOCAL = "local"
+
+NOT_A_VALUE = {"datetime": "MONTH({0}) = 0 OR DAYOFMONTH({0}) = 0", "json": "JSON_VALID({0}) = 0"}
+"""By type: MySQL's dates of day or month 0, and what MariaDB keeps for JSON while its checks are off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ async def examine(db: Database) -> Examination:
         compared = () if status.current else tuple(differences(found))
         refusals = tuple(one.text for one in compared if one.refused)
         notes = tuple(one.text for one in compared if not one.refused)
-        if refusals:
+        if refusals := refusals or tuple(await _refused_rows(connection)):
             return Examination(notes, refusals, (), {})
         return Examination(
             notes=(*notes, *await _notes_on_rows(connection)),
@@ -110,6 +113,22 @@ def _steps(found: Inspection) -> list[str]:
         *([f"create {', '.join(new)}"] if new else []),
         "fill public ids and exact times in, leaving every documented column, updated_at included, as it is",
     ]
+
+
+async def _refused_rows(connection: AsyncConnection) -> list[str]:
+    """Values that a relaxed server let in, and that no strict one takes when a table is altered or a time is read."""
+    refusals = []
+    for table, columns in documented().items():
+        wrong = {name: NOT_A_VALUE[one.type].format(name) for name, one in columns.items() if one.type in NOT_A_VALUE}
+        counts = ", ".join(f"SUM({condition})" for condition in wrong.values())
+        found = (await connection.execute(text(f"SELECT {counts} FROM {table}"))).one()  # noqa: S608
+        for (name, condition), count in zip(wrong.items(), found, strict=True):
+            if count:
+                theirs = f"SELECT id FROM {table} WHERE {condition}"  # noqa: S608
+                refusals.append(
+                    f"{table}.{name}: {count} rows hold no valid {columns[name].type}; mend those of {theirs}"
+                )
+    return refusals
 
 
 async def _notes_on_rows(connection: AsyncConnection) -> list[str]:

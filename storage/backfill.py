@@ -21,6 +21,11 @@ from storage.schema import chat_messages, chat_sessions, server_calls, users
 CHUNK = 500
 MICROSECONDS_PER_MILLISECOND = 1_000
 
+LONGEST_MS = 366 * 86_400_000
+"""More is no duration of a call, whatever stands there."""
+LAST = "9999-01-01"
+"""What began later has no room for a time zone and a duration."""
+
 
 async def backfill(db: Database, timezone: tzinfo) -> Mapping[str, int]:
     """Give public ids to users, sessions and messages, and exact times to calls. The other back end wrote its times
@@ -71,10 +76,13 @@ def _by_offset(local: Mapping[int, datetime], timezone: tzinfo) -> Mapping[timed
 
 
 def _exact(offset: timedelta) -> Mapping[str, ColumnElement[Any]]:
-    """A call's `response_time` is in milliseconds; where it is not known, neither is the call's end."""
+    """A call's `response_time` is in milliseconds; where it is not known, or is none, neither is the call's end."""
     calls = server_calls.c
-    total_us = func.round(calls.response_time * MICROSECONDS_PER_MILLISECOND)
-    started_at = func.timestampadd(text("SECOND"), -int(offset.total_seconds()), calls.created_at)
+    total_us = case(
+        (calls.response_time.between(0, LONGEST_MS), func.round(calls.response_time * MICROSECONDS_PER_MILLISECOND))
+    )
+    local = func.least(calls.created_at, LAST)
+    started_at = func.timestampadd(text("SECOND"), -int(offset.total_seconds()), local)
     finished_at = func.timestampadd(text("MICROSECOND"), total_us, started_at)
     return {"started_at": started_at, "finished_at": finished_at, "total_us": total_us}
 

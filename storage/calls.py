@@ -8,11 +8,13 @@ Rows of another back end have neither `call_uid` nor `outcome`; they are shown b
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, false, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database import Database
 from storage.records import RecordState
@@ -95,12 +97,13 @@ class CallDetail:
 async def page(db: Database, wanted: CallFilter, *, limit: int, before: Cursor | None = None) -> list[CallRow]:
     """The newest `limit` calls, newest first, that come after `before` in that order. Raises `DatabaseUnavailable`."""
     calls = server_calls.c
-    query = rows_where(*conditions(wanted)).order_by(calls.created_at.desc(), calls.id.desc()).limit(limit)
-    if before is not None:
-        same_second = and_(calls.created_at == before.created_at, calls.id < before.id)
-        query = query.where(or_(calls.created_at < before.created_at, same_second))
+    query = rows_where().order_by(calls.created_at.desc(), calls.id.desc()).limit(limit)
+    if before is not None:  # the first condition says nothing new, but an index finds its place by it
+        later = or_(calls.created_at < before.created_at, calls.id < before.id)
+        query = query.where(calls.created_at <= before.created_at, later)
     async with db.reading() as connection:
-        return [row_of(row) for row in await connection.execute(query)]
+        rows = await connection.execute(query.where(*await conditions(connection, wanted)))
+        return [row_of(row) for row in rows]
 
 
 async def find(db: Database, call_uid: str) -> CallDetail | None:
@@ -125,16 +128,20 @@ def rows_where(*conditions: ColumnElement[bool]) -> Select[Any]:
     return select(*columns, *names).select_from(left.outerjoin(users, users.c.id == calls.user_id)).where(*conditions)
 
 
-def conditions(wanted: CallFilter) -> list[ColumnElement[bool]]:
-    """What `wanted` says of `rows_where`."""
+async def conditions(connection: AsyncConnection, wanted: CallFilter) -> list[ColumnElement[bool]]:
+    """What `wanted` says of `rows_where`. Names are looked up first: only by the ids in the calls themselves can an
+    index tell the newest ones.
+    """
     calls, found = server_calls.c, list[ColumnElement[bool]]()
     if wanted.server is not None:
         by_name = and_(mcp_servers.c.slug.is_(None), mcp_servers.c.name == wanted.server)
-        found.append(or_(mcp_servers.c.slug == wanted.server, by_name))
+        servers = select(mcp_servers.c.id).where(or_(mcp_servers.c.slug == wanted.server, by_name))
+        found.append(_one_of(calls.server_id, await connection.scalars(servers)))
+    if wanted.user is not None:
+        people = select(users.c.id).where(users.c.username == wanted.user)
+        found.append(_one_of(calls.user_id, await connection.scalars(people)))
     if wanted.tool is not None:
         found.append(calls.target == wanted.tool)
-    if wanted.user is not None:
-        found.append(users.c.username == wanted.user)
     if wanted.since is not None:
         found += [calls.created_at >= wanted.since, or_(calls.started_at.is_(None), calls.started_at >= wanted.since)]
     if wanted.until is not None:
@@ -156,3 +163,7 @@ def row_of(row: Row[Any]) -> CallRow:
         upstream_ms=None if row.upstream_us is None else row.upstream_us / 1_000,
         user=row.username,
     )
+
+
+def _one_of(column: ColumnElement[int], ids: Iterable[int]) -> ColumnElement[bool]:
+    return or_(false(), *(column == id_ for id_ in ids))

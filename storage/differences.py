@@ -138,6 +138,8 @@ def _tables(found: Inspection) -> Iterator[Difference]:
             yield Difference(f"{table}: the gateway needs a table of that name; rename this one", refused=True)
         else:
             yield Difference(f"{table}: is not documented; left as it is")
+    for view in sorted(found.views & metadata.tables.keys() - documented().keys()):
+        yield Difference(f"{view}: the gateway needs a table of that name; rename this view", refused=True)
 
 
 def type_of(column: Column[object]) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import aiosqlite
@@ -24,15 +26,30 @@ class _Connection(sqlite3.Connection):
     """
 
     def close(self) -> None:
-        if self.in_transaction:
-            self.rollback()
+        with suppress(sqlite3.ProgrammingError):  # it is closed already
+            if self.in_transaction:
+                self.rollback()
         super().close()
+
+
+class _Driver(aiosqlite.Connection):
+    """A connection that may be stopped twice, as SQLAlchemy does with one whose closing is cancelled: the driver's
+    thread ends with the first stop, and whoever waited for the second would wait for ever.
+    """
+
+    _ending: asyncio.Future[Any] | None = None
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        if self._ending is not None:
+            return None
+        self._ending = super().stop()
+        return self._ending
 
 
 async def opened(file: str, **options: Any) -> aiosqlite.Connection:
     """Open the file in the driver's autocommit mode, so that nobody but `begin` begins. Raises `sqlite3.Error`."""
     own = {"timeout": BUSY_SECONDS, "isolation_level": None, "factory": _Connection}
-    connection = aiosqlite.connect(file, **options | own)
+    connection = _Driver(partial(sqlite3.connect, file, **options | own), iter_chunk_size=64)
     connection._thread.daemon = True
     try:
         await connection

@@ -15,6 +15,10 @@ class DatabaseContended(DatabaseUnavailable):
     """Another transaction was in the way (a deadlock, a lock held too long); the whole transaction may be run again."""
 
 
+class DatabaseDisconnected(DatabaseUnavailable):
+    """The line broke while it was in use: by accident, or because of what was sent over it."""
+
+
 class DatabaseMisconfigured(StorageError):
     """The database's URL cannot be used; the message says which part and what is accepted."""
 

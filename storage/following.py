@@ -8,10 +8,10 @@ the newest ids are looked at again for as long as a transaction may take.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.calls import IN_PROGRESS, CallFilter, CallRow, conditions, row_of, rows_where
@@ -66,17 +66,20 @@ class Follower:
     async def _changes(self, connection: AsyncConnection) -> tuple[set[int], set[int]]:
         """The calls that are new and open, and those that are new and ended or were open and have ended."""
         calls = server_calls.c
-        waiting = sorted(self._under_way)[:CHUNK]
-        query = select(calls.id, calls.record_state).where(or_(calls.id > self._low, calls.id.in_(waiting)))
-        states: dict[int, int] = {row.id: row.record_state for row in await connection.execute(query)}
+        states: dict[int, int] = {}
+        waiting = sorted(id_ for id_ in self._under_way if id_ <= self._low)
+        query = select(calls.id, calls.record_state)
+        for wanted in (calls.id > self._low, *(calls.id.in_(some) for some in _chunks(waiting))):
+            states |= {row.id: row.record_state for row in await connection.execute(query.where(wanted))}
         opened = {id_ for id_, state in states.items() if state == RecordState.OPEN and id_ not in self._seen}
         news = {id_ for id_ in states if id_ not in self._seen or id_ in self._under_way}
         return opened, {id_ for id_ in news if states[id_] != RecordState.OPEN}
 
     async def _rows(self, connection: AsyncConnection, ids: Sequence[int]) -> list[CallRow]:
         told, calls = list[CallRow](), server_calls.c
-        for start in range(0, len(ids), CHUNK):
-            query = rows_where(calls.id.in_(ids[start : start + CHUNK]), *conditions(self._wanted))
+        wanted = await conditions(connection, self._wanted) if ids else []
+        for some in _chunks(ids):
+            query = rows_where(calls.id.in_(some), *wanted)
             told += [row_of(row) for row in await connection.execute(query.order_by(calls.id))]
         return told
 
@@ -87,3 +90,7 @@ class Follower:
         while self._newest[0][0] < now - PATIENCE:
             self._low = max(self._low, self._newest.popleft()[1])
         self._seen = {id_ for id_ in self._seen if id_ > self._low}
+
+
+def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))

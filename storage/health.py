@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database import Database
+from storage.rows import storable
 from storage.schema import mcp_servers, server_health, server_transitions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -166,7 +167,7 @@ def _health_values(row: HealthRow) -> dict[str, object]:
     return {
         "version": row.version,
         "state": row.state,
-        "reason": None if row.reason is None else row.reason[:64],
+        "reason": None if row.reason is None else storable(row.reason[:64]),
         "since": _moment(row.since_us),
         "rise": row.rise,
         "fall": row.fall,
@@ -197,8 +198,8 @@ def _transition_values(row: TransitionRow) -> dict[str, object]:
         "at": _moment(row.at_us),
         "from_state": row.from_state,
         "to_state": row.to_state,
-        "reason": row.reason[:64],
-        "detail": None if row.detail is None else row.detail[:1000],
+        "reason": storable(row.reason[:64]),
+        "detail": None if row.detail is None else storable(row.detail[:1000]),
         "replica_id": row.replica_id,
         "lease_token": 0,  # one replica alone needs no lease
     }

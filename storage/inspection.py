@@ -33,9 +33,10 @@ class TableShape:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A database's base tables. `references` are (table, column, other table)."""
+    """A database's base tables, and the names of its views. `references` are (table, column, other table)."""
 
     tables: Mapping[str, TableShape]
+    views: frozenset[str]
     columns: Shapes
     references: frozenset[tuple[str, str, str]]
 
@@ -50,11 +51,15 @@ async def inspect(connection: AsyncConnection) -> Inspection:
             " WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
         )
     )
+    views = await connection.scalars(
+        text("SELECT table_name FROM information_schema.views WHERE table_schema = DATABASE()")
+    )
     return Inspection(
         {
             name: TableShape(engine, row_format, frozenset(charsets.get(name, ())))
             for name, engine, row_format in tables
         },
+        frozenset(views),
         columns,
         await _references(connection),
     )

@@ -14,18 +14,17 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.batch import Batch, Entry, Item, Rung
 from storage.database import Database
-from storage.errors import DatabaseContended, DatabaseUnavailable
+from storage.errors import DatabaseDisconnected
 from storage.journals import Journal
 from storage.links import Links
 from storage.payloads import refused
 from storage.preparation import Preparation
 from storage.records import Outcome, RecordState
-from storage.refusals import is_the_rows_fault
+from storage.refusals import REFUSALS, is_the_rows_fault
 from storage.rows import Linked, Sides, ending, exact_bytes, opening
 from storage.schema import server_call_payloads, server_calls
 from storage.tallies import Count, tally
@@ -38,8 +37,6 @@ STRIDE = 50
 """Rows written in one statement: while it is put together, a few milliseconds, the event loop waits."""
 
 PATIENCE = 2
-REFUSALS = (SQLAlchemyError, ValueError, TypeError, LookupError, OverflowError)
-"""What a row raises that the database or its driver does not take."""
 
 KEY = ("call_uid", "created_at")
 UNWRITTEN = frozenset({"id", "api_key_id"})
@@ -65,9 +62,7 @@ class Ledger:
         try:
             await self._preparation.prepare(batch)
             await (self._carefully(batch) if batch.careful else self._at_once(batch))
-        except DatabaseContended:
-            raise
-        except DatabaseUnavailable:
+        except DatabaseDisconnected:
             batch.blame(PATIENCE)
             raise
 
@@ -117,8 +112,17 @@ class Ledger:
             entry.descend()
 
     async def _nested(self, connection: AsyncConnection, item: Item, link: Linked) -> bool:
-        async with connection.begin_nested():
+        """Write one row on its own; True. Only what is the row's fault is taken back alone: a deadlock has ended the
+        whole transaction already, its savepoints included, and writing on would be outside of any.
+        """
+        savepoint = await connection.begin_nested()
+        try:
             await self._write(connection, [(item, link)])
+        except REFUSALS as error:
+            if is_the_rows_fault(error):
+                await savepoint.rollback()
+            raise
+        await savepoint.commit()
         return True
 
     async def _excused(self, entry: Entry, work: Awaitable[T]) -> T | None:
@@ -126,7 +130,7 @@ class Ledger:
         try:
             return await work
         except REFUSALS as error:
-            if isinstance(error, DBAPIError) and not is_the_rows_fault(error):
+            if not is_the_rows_fault(error):
                 raise
             log.warning("the database refused call %s: %s", entry.started.call_uid, self._reason(error))
             return None
@@ -159,7 +163,8 @@ class Ledger:
         if not late:
             return set()
         calls = server_calls.c
-        query = select(calls.call_uid).where(calls.call_uid.in_(late), calls.record_state == RecordState.RECOVERED)
+        recovered = select(calls.call_uid).where(calls.call_uid.in_(late), calls.record_state == RecordState.RECOVERED)
+        query = recovered.with_for_update()
         return set(await connection.scalars(query))
 
     async def _count(self, connection: AsyncConnection, items: Iterable[Item], recovered: Collection[str]) -> None:

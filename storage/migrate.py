@@ -118,9 +118,7 @@ def _run(connection: Connection, version_table: str, foreign_keys: bool, command
 def _status(connection: Connection) -> SchemaStatus:
     tables = set(inspect(connection).get_table_names())
     version_table = BESIDE_ANOTHERS if BESIDE_ANOTHERS in tables else OUR_TABLE
-    found = None
-    if version_table in tables:
-        found = connection.execute(text(f"SELECT version_num FROM {version_table}")).scalar()  # noqa: S608
+    found = _version(connection, version_table) if version_table in tables else None
     current = found if found is not None and found.startswith(PREFIX) else None
     return SchemaStatus(
         current=current,
@@ -129,6 +127,14 @@ def _status(connection: Connection) -> SchemaStatus:
         version_table=version_table,
         occupied=current is None and (found is not None or not tables.isdisjoint(DOCUMENTED)),
     )
+
+
+def _version(connection: Connection, table: str) -> str | None:
+    """What stands in a version table, which may be another tool's."""
+    if "version_num" not in {column["name"] for column in inspect(connection).get_columns(table)}:
+        return f"{table} of another shape"
+    found = connection.execute(text(f"SELECT version_num FROM {table}")).scalar()  # noqa: S608
+    return None if found is None else str(found)
 
 
 def _after(current: str | None) -> tuple[str, ...]:

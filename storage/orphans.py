@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Row, Select, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.attempts import repeated
 from storage.database import Database
 from storage.records import CallUid, Outcome, RecordState, Status
 from storage.schema import journals, replicas, server_calls
@@ -34,17 +35,21 @@ async def close_orphans(db: Database, *, spared: int | None = None) -> int:
     are left alone. Raises `DatabaseUnavailable`.
     """
     closed, now = 0, datetime.now(UTC)
-    while True:
+
+    async def transaction() -> int:
         async with db.writing() as connection:
             orphans = (await connection.execute(_orphans(spared, now))).all()
             await _close(connection, orphans, now)
             await tally(connection, db.dialect, [_count(row) for row in orphans if row.journal_id is not None])
-        closed += len(orphans)
-        if len(orphans) < CHUNK:
-            return closed
+            return len(orphans)
+
+    while some := await repeated(transaction):  # fewer than a chunk may mean that another gateway was sooner
+        closed += some
+    return closed
 
 
 def _orphans(spared: int | None, now: datetime) -> Select[Any]:
+    """Rows to close, locked: of two gateways that start together each row is closed, and counted, by one."""
     calls = server_calls.c
     alive = (
         select(journals.c.id)
@@ -57,7 +62,7 @@ def _orphans(spared: int | None, now: datetime) -> Select[Any]:
     )
     if spared is not None:
         open_rows = open_rows.where(or_(calls.journal_id.is_(None), calls.journal_id != spared))
-    return open_rows.order_by(calls.id).limit(CHUNK)
+    return open_rows.order_by(calls.id).limit(CHUNK).with_for_update()
 
 
 async def _close(connection: AsyncConnection, orphans: Sequence[Row[Any]], now: datetime) -> None:

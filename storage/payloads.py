@@ -16,7 +16,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Protocol
 
@@ -175,4 +175,7 @@ def _changes(number: str) -> bool:
     """Whether a double, or an integer of 64 bits, would be another number."""
     if len(number) <= 20 and number.lstrip("-").isdecimal() and -(2**63) <= int(number) < 2**64:
         return False
-    return Decimal(number) != Decimal(repr(float(number)))
+    try:
+        return Decimal(number) != Decimal(repr(float(number)))
+    except InvalidOperation:  # an exponent beyond even what Decimal has room for
+        return True

@@ -14,10 +14,15 @@ from storage.payloads import Omission, Payload, Redaction, dropped, payload
 from storage.records import CallUid
 from storage.settings import RecordingSettings
 
+UNREDACTABLE = (ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
+"""What a redactor may meet; whatever it is, the record is written without the words at fault."""
+
 log = logging.getLogger(__name__)
 
 BIG_BYTES = 262_144
 """Payloads from here on are worked on in a thread."""
+
+LEFT_OUT = "[not redacted, left out]"
 
 BREATH_BYTES = 65_536
 """After so many bytes of smaller ones the event loop has its turn."""
@@ -47,7 +52,11 @@ class Preparation:
 
     def words(self, text: str) -> str:
         """`text` as it may be stored."""
-        return self._redaction.redact_text(text) if self._settings.redact else text
+        try:
+            return self._redaction.redact_text(text) if self._settings.redact else text
+        except UNREDACTABLE:
+            log.exception("%d characters could not be redacted and are left out of a record", len(text))
+            return LEFT_OUT
 
     async def _kept(self, uid: CallUid, text: bytes) -> Payload:
         if len(text) >= BIG_BYTES:
@@ -61,6 +70,6 @@ class Preparation:
     def _work(self, uid: CallUid, text: bytes) -> Payload:
         try:
             return payload(self._redaction.redact(text) if self._settings.redact else text, self._settings)
-        except (ValueError, LookupError, TypeError, RecursionError):
+        except UNREDACTABLE:
             log.exception("a payload of call %s could not be redacted and is left out of its record", uid)
             return dropped(Omission.UNREDACTED, len(text))

@@ -18,6 +18,8 @@ ERROR_BYTES = 16_384
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 SMALLINT_MAX = 32_767
+TARGET_CHARACTERS = 65_536
+"""Of a target so much is searched for secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def opening(started: Started, sides: Sides, linked: Linked, words: Words) -> dic
         "reason": None,
         "link": linked.link.value,
         "method": _cut(started.method, 64),
-        "target": None if started.target is None else _cut(words(started.target), 255),
+        "target": None if started.target is None else _cut(words(started.target[:TARGET_CHARACTERS]), 255),
         "user_id": started.caller.user_id,
         "client_name": _cut(started.client_name, 100),
         "client_version": _cut(started.client_version, 50),

@@ -31,13 +31,17 @@ def canonical(name: str) -> str:
 
 
 async def ensure_users(db: Database, names: Iterable[str]) -> dict[str, int]:
-    """The id of each of `names`, as given; who is not there is added. Raises `StorageError`."""
+    """The id of each of `names`, as given; who is not there is added. Raises `StorageError`, also where the database
+    takes a name for another user's: an adopted one may compare without accents.
+    """
     stored = {name: _storable(name) for name in names}
     ids = await _ids(db, set(stored.values()))
     if missing := set(stored.values()) - ids.keys():
         async with db.writing() as connection:
             await connection.execute(once(db.dialect, users), [_row(name) for name in sorted(missing)])
         ids = await _ids(db, set(stored.values()))
+    if taken := sorted(set(stored.values()) - ids.keys()):
+        raise StorageError(f"user {taken[0]!r}: {db.label} takes the name for another user's; choose another one")
     return {name: ids[username] for name, username in stored.items()}
 
 
@@ -48,9 +52,11 @@ async def usernames(db: Database) -> list[str]:
 
 
 async def _ids(db: Database, usernames: set[str]) -> dict[str, int]:
+    """Another back end may have written its users' names in capitals."""
+    query = select(users.c.username, users.c.id).where(users.c.username.in_(usernames)).order_by(users.c.id.desc())
     async with db.reading() as connection:
-        found = await connection.execute(select(users.c.username, users.c.id).where(users.c.username.in_(usernames)))
-        return {row.username: row.id for row in found}
+        found = (await connection.execute(query)).all()
+    return {canonical(row.username): row.id for row in found} | {row.username: row.id for row in found}
 
 
 def _storable(name: str) -> str:

@@ -13,13 +13,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
-from collections.abc import Iterator
 from dataclasses import replace
 from time import monotonic
 
 import msgspec
 
+from storage.attempts import delays
 from storage.batch import Batch, Entry
 from storage.database import Database
 from storage.errors import DatabaseContended, DatabaseUnavailable, RecordsFull
@@ -38,6 +37,14 @@ ENTRY_BYTES = 2_048
 """What a call is taken to hold in memory beside its payloads; accepted with its opening, so its end always fits."""
 
 
+PATIENCE = 60.0
+"""Seconds that the database may take over a batch, before the line is given up for dead; twice as many each time."""
+
+
+TOLD_AFTER = 2.0
+"""Seconds for which records may wait for other transactions before that is trouble."""
+
+
 class Writer:
     """A `records.Recorder` over a database; nothing is written unless `run` runs."""
 
@@ -48,14 +55,15 @@ class Writer:
         *,
         redact: Redaction,
         metrics: StorageMetrics,
-        replica_id: str | None = None,
+        patience: float = PATIENCE,
     ) -> None:
-        journal = new_journal(replica_id)
+        journal = new_journal()
         self.journal_id = journal.id
         self.trouble: str | None = None
         """Why records cannot be written at the moment, fit to be shown; None while all is well."""
         self._ledger = Ledger(db, journal, Preparation(settings, redact))
         self._settings = settings
+        self._patience = patience
         self._metrics = metrics
         self._intake = Intake(settings)
         self._open: dict[CallUid, Entry] = {}
@@ -63,7 +71,7 @@ class Writer:
         self._seq = self._applied = self._pending = self._pending_bytes = 0
         self._wake, self._settled = asyncio.Event(), asyncio.Event()
         self._hurries = 0
-        self._closing = self._closed = False
+        self._closing = self._closed = self._refused = False
         self._task: asyncio.Task[object] | None = None
         metrics.watch(self)
 
@@ -86,8 +94,8 @@ class Writer:
 
     @property
     def is_full(self) -> bool:
-        """Whether a new call would be refused, be it ever so small."""
-        return self._closed or not self._fits(ENTRY_BYTES)
+        """Whether any new call would be refused, or one was and nothing has been written since."""
+        return self._closed or self._refused or not self._fits(ENTRY_BYTES)
 
     def started(self, record: Started) -> None:
         """Accept an opening. Raises `RecordsFull` when there is no room, or the writer was closed."""
@@ -95,6 +103,7 @@ class Writer:
         if self._closed:
             raise RecordsFull("the gateway is stopping and records no more calls")
         if not self._fits(ENTRY_BYTES + size):
+            self._refused = self._pending > 0
             raise RecordsFull(f"{self._pending} records wait for the database and fill recording.pending_bytes")
         self._seq += 1
         entry = self._open[record.call_uid] = Entry(record, self._seq, ENTRY_BYTES + size)
@@ -183,19 +192,25 @@ class Writer:
             return False
 
     async def _write(self, batch: Batch) -> None:
-        for delay in _delays():
-            if await self._is_written(batch):
+        patience = self._patience
+        for delay in delays():
+            begun = monotonic()
+            if await self._is_written(batch, patience):
                 return
+            patience *= 2 if monotonic() - begun >= patience else 1
             await asyncio.sleep(delay)
 
-    async def _is_written(self, batch: Batch) -> bool:
+    async def _is_written(self, batch: Batch, patience: float) -> bool:
         begun = monotonic()
         try:
-            await self._ledger.commit(batch)
-        except DatabaseContended:
-            self._metrics.errors["contended"].inc()
+            async with asyncio.timeout(patience):
+                await self._ledger.commit(batch)
+        except DatabaseContended as error:
+            self._wait("contended", str(error) if self.lag > TOLD_AFTER else self.trouble)
         except DatabaseUnavailable as error:
             self._wait("unavailable", str(error))
+        except TimeoutError:
+            self._wait("unavailable", f"the database took longer than {patience:g} s over a batch")
         except Exception as error:  # noqa: BLE001  the writer's loop: no row and no defect of ours may end it
             name = type(error).__name__
             if batch.careful:
@@ -218,9 +233,9 @@ class Writer:
         if len(self._intake) == 1 or self._intake.is_full:
             self._wake.set()
 
-    def _wait(self, reason: str, trouble: str, unexpected: Exception | None = None) -> None:
+    def _wait(self, reason: str, trouble: str | None, unexpected: Exception | None = None) -> None:
         self._metrics.errors[reason].inc()
-        if self.trouble != trouble:
+        if trouble != self.trouble:
             log.warning("records wait: %s", trouble, exc_info=unexpected)
         self.trouble = trouble
 
@@ -242,13 +257,5 @@ class Writer:
             log.error("call %s has no record: the database refused it in every form", entry.started.call_uid)
         if self.trouble is not None:
             log.info("records are written again")
-        self.trouble, self._batch, self._applied = None, None, batch.high
+        self.trouble, self._batch, self._applied, self._refused = None, None, batch.high, False
         self._settled.set()
-
-
-def _delays() -> Iterator[float]:
-    """Seconds between attempts: doubling from 50 ms to 2 s, each cut by up to a half so that writers part ways."""
-    delay = 0.05
-    while True:
-        yield delay * random.uniform(0.5, 1)  # noqa: S311  no secret
-        delay = min(2 * delay, 2.0)

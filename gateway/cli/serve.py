@@ -29,7 +29,7 @@ from gateway.control import Control, Surroundings
 from gateway.logs import configure
 from gateway.protocol.listed import Listed
 from gateway.redact import KnownSecrets
-from gateway.routing import AGGREGATE, RoutingTable
+from gateway.routing import AGGREGATE, Endpoint, RoutingTable
 from storage.dialects import address_of
 from storage.tasks import Tasks
 
@@ -117,8 +117,9 @@ def sealing_keys_of(config: Configuration, path: Path) -> Path:
 def _servers(table: RoutingTable) -> list[str]:
     if not table.servers:
         return ["No server is registered yet: add one under `servers:` in the configuration."]
-    lines = [f"  {slug:<24} {_offer(table, slug):<12} /servers/{slug}/mcp" for slug in table.servers]
-    return ["Registered servers:", *lines]
+    own = [_line(slug, table.endpoint(slug)) for slug in table.servers]
+    groups = [_line(one.key.partition("/")[2], one) for one in table.endpoints.values() if one.kind == "group"]
+    return ["Registered servers:", *own, *(["Groups:", *groups] if groups else [])]
 
 
 def _addresses(config: Configuration, root: str) -> str:
@@ -129,9 +130,10 @@ def _addresses(config: Configuration, root: str) -> str:
     return "   ".join(shown)
 
 
-def _offer(table: RoutingTable, slug: str) -> str:
-    endpoint = table.endpoint(slug)
-    return counted(len(endpoint.tools), "tool") if endpoint.complete else "not reached"
+def _line(name: str, endpoint: Endpoint) -> str:
+    reached = endpoint.complete or endpoint.tools
+    offer = counted(len(endpoint.tools), "tool") if reached else "not reached"
+    return f"  {name:<24} {offer:<12} {endpoint.path}"
 
 
 def _example(table: RoutingTable) -> tuple[str, str]:

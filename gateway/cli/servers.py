@@ -15,11 +15,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.cli.common import add_config_argument, database_in, opened
+from gateway.cli.common import add_config_argument, configuration, database_in, opened
 from gateway.cli.invocation import program
 from gateway.cli.rendering import harmless
 from gateway.cli.table import table
+from gateway.config import ConfigErrors
 from gateway.naming import exposed_name
+from gateway.settings import Config, Group
 from health.board import explained
 from storage import catalogs, health, registry
 from storage.catalogs import StoredCatalog
@@ -28,6 +30,7 @@ from storage.health import HealthRow, Mirror
 from storage.registration import ServerRow
 
 HEADINGS = ("SERVER", "STATE", "SINCE", "PROTOCOL", "TRANSPORT", "LATENCY", "SUCCESS", "TOOLS", "REASON")
+GROUP_HEADINGS = ("GROUP", "PATH", "NAMES", "SERVERS")
 STALE_SECONDS = 300.0
 """Without a look at any server for so long, the gateway is probably not running."""
 UNKNOWN = "-"
@@ -77,28 +80,39 @@ def add_parser(subparsers: Any) -> None:
 
 async def show(arguments: argparse.Namespace) -> int:
     """Print what is known."""
+    config = _whole(arguments.config)
     async with opened(database_in(arguments.config)) as db:
-        servers = await load(db)
+        servers = await load(db, prefixed=config.aggregate.names == "prefixed")
     if arguments.json:
-        print(json.dumps([_as_json(server) for server in servers], ensure_ascii=False, indent=2))
+        print(json.dumps([_as_json(server, config.groups) for server in servers], ensure_ascii=False, indent=2))
     elif arguments.tools:
         print("\n".join(tool for server in servers for tool in server.tools or ()))
     else:
         print(as_table(servers, time.time()))
+        if config.groups:
+            print(f"\n{groups_as_table(config.groups)}")
         _warn(servers, time.time())
     return 0
 
 
-async def load(db: Database) -> list[Overview]:
+async def load(db: Database, *, prefixed: bool = True) -> list[Overview]:
     """Every registered server, in the order of the file. Raises StorageError."""
     states, mirrors, offers = await health.load(db), await health.mirrors(db), await catalogs.load_all(db)
     return [
-        overview(row, states.get(row.id), mirrors.get(row.id), offers.get(row.id)) for row in await registry.load(db)
+        overview(row, states.get(row.id), mirrors.get(row.id), offers.get(row.id), prefixed=prefixed)
+        for row in await registry.load(db)
     ]
 
 
-def overview(row: ServerRow, state: HealthRow | None, mirror: Mirror | None, catalog: StoredCatalog | None) -> Overview:
-    """What the four tables say of one server."""
+def overview(
+    row: ServerRow,
+    state: HealthRow | None,
+    mirror: Mirror | None,
+    catalog: StoredCatalog | None,
+    *,
+    prefixed: bool = True,
+) -> Overview:
+    """What the four tables say of one server; `prefixed`: at `/mcp` names begin with its slug."""
     return Overview(
         slug=row.slug,
         name=row.name,
@@ -111,13 +125,27 @@ def overview(row: ServerRow, state: HealthRow | None, mirror: Mirror | None, cat
         latency_ms=None if state is None or not state.latency_us else state.latency_us / 1e3,
         success_rate=None if mirror is None else mirror.success_rate,
         observed=None if state is None or state.observed_us is None else state.observed_us / 1e6,
-        tools=None if catalog is None or row.slug is None else _tools(row.slug, catalog),
+        tools=None if catalog is None or row.slug is None else _tools(row.slug if prefixed else None, catalog),
     )
 
 
 def as_table(servers: Sequence[Overview], now: float) -> str:
     """For people; `now` in seconds since the Unix epoch."""
     return harmless(table(HEADINGS, [_cells(server, now) for server in servers]))
+
+
+def groups_as_table(groups: Mapping[str, Group]) -> str:
+    """The groups of the file, for people."""
+    cells = [(name, f"/groups/{name}/mcp", group.names, ", ".join(group.servers)) for name, group in groups.items()]
+    return harmless(table(GROUP_HEADINGS, cells))
+
+
+def _whole(file: str) -> Config:
+    """The file, for its groups and names; while it is flawed they are not known."""
+    try:
+        return configuration(file)
+    except ConfigErrors:
+        return Config()
 
 
 def _cells(server: Overview, now: float) -> tuple[str, ...]:
@@ -134,9 +162,9 @@ def _cells(server: Overview, now: float) -> tuple[str, ...]:
     )
 
 
-def _as_json(server: Overview) -> dict[str, Any]:
+def _as_json(server: Overview, groups: Mapping[str, Group]) -> dict[str, Any]:
     times = {key: _iso(value) for key, value in (("since", server.since), ("observed", server.observed))}
-    return {**asdict(server), **times}
+    return {**asdict(server), **times, "groups": [name for name, one in groups.items() if server.name in one.servers]}
 
 
 def _warn(servers: Sequence[Overview], now: float) -> None:
@@ -170,8 +198,9 @@ def _transport(spec: Mapping[str, Any]) -> str:
     return "http" if pinned == "auto" else str(pinned)
 
 
-def _tools(slug: str, catalog: StoredCatalog) -> tuple[str, ...]:
-    return tuple(exposed_name(slug, json.loads(tool)["name"]) for tool in catalog.tools)
+def _tools(slug: str | None, catalog: StoredCatalog) -> tuple[str, ...]:
+    names = (json.loads(tool)["name"] for tool in catalog.tools)
+    return tuple(name if slug is None else exposed_name(slug, name) for name in names)
 
 
 def _age(seconds: float) -> str:

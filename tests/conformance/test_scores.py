@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from mcp import Client
 
 from tests.conformance import page, scores
 from tests.conformance.software import versions
@@ -20,6 +21,15 @@ def test_what_passed_passes_still_and_what_passes_is_written_down(cell: Cell, me
     assert not change.falls, f"{cell}: scenarios that passed and fail now:\n{fallen}"
     assert not change.gone, f"{cell}: scenarios of the baseline that did not run: {', '.join(change.gone)}"
     assert not change.rises, f"{cell} has improved by {', '.join(change.rises)}{RENEW}"
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_the_aggregate_offers_what_every_server_offers_under_its_own_name(mode: str, measuring: Stand) -> None:
+    gateway = measuring.gateway(measuring.legacy if mode == "legacy" else measuring.modern)
+    async with Client(gateway.url, mode=mode) as client:
+        names = {tool.name for tool in (await client.list_tools()).tools}
+    assert {"test_simple_text", "get_current_time", "create_entities", "echo"} <= names
 
 
 def test_the_page_is_what_the_baseline_says() -> None:

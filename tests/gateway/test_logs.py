@@ -5,7 +5,7 @@ import logging
 import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 
-from gateway.logs import JsonFormatter, TextFormatter, hide_bad_requests
+from gateway.logs import JsonFormatter, TextFormatter, hide_bad_requests, hide_lost_connections
 from gateway.redact import Redactor
 
 
@@ -48,3 +48,17 @@ def test_what_is_no_http_puts_no_traceback_into_the_log(error, kept):
     trouble = None if error is None else (type(error), error, None)
     record = logging.LogRecord("aiohttp.server", logging.ERROR, "x", 1, "Error handling request", None, trouble)
     assert hide_bad_requests(record) is kept
+
+
+@pytest.mark.parametrize(
+    ("name", "trouble", "kept"),
+    [
+        ("sqlalchemy.pool.impl.AsyncAdaptedQueuePool", ConnectionResetError(), False),
+        ("sqlalchemy.pool.impl.AsyncAdaptedQueuePool", None, True),
+        ("storage.writer", ConnectionResetError(), True),
+    ],
+)
+def test_a_connection_that_the_pool_has_lost_puts_no_traceback_into_the_log(name, trouble, kept):
+    found = None if trouble is None else (type(trouble), trouble, None)
+    record = logging.LogRecord(name, logging.ERROR, "x", 1, "Exception during reset or similar", None, found)
+    assert hide_lost_connections(record) is kept

@@ -51,6 +51,16 @@ async def test_what_was_not_asked_for_is_not_told() -> None:
     assert await read(listen) == []
 
 
+async def test_the_stream_of_an_endpoint_that_is_gone_ends_and_no_other() -> None:
+    subscriptions = Subscriptions()
+    gone, kept = (subscriptions.open(Raw(b"1"), key, frozenset({TOOLS})) for key in ("groups/a", ""))
+    subscriptions.vanished({"groups/a", "groups/b"})
+    async with asyncio.timeout(1):
+        assert [frame async for frame in gone.frames()] == []
+    subscriptions.changed({"": [TOOLS]})
+    assert len(await read(kept)) == 1
+
+
 @pytest.mark.trap(35)
 async def test_a_change_that_nobody_has_read_yet_is_told_once() -> None:
     subscriptions = Subscriptions()

@@ -48,6 +48,15 @@ def test_probes_are_counted_by_what_they_found(metrics: HealthMetrics, registry:
     assert value(registry, "probe_last_success_timestamp_seconds", server="docs") == 7.5
 
 
+def test_http_statuses_are_counted_by_their_class_however_many_a_server_makes_up(
+    metrics: HealthMetrics, registry: CollectorRegistry
+) -> None:
+    for status in range(500, 600):
+        failed = Observation(ok=False, step=Step.HANDSHAKE, latency_us=0, reason=f"status_{status}")
+        metrics.probed("docs", failed, 0.1, 9_000_000)
+    assert value(registry, "probes_total", server="docs", result="status_5xx") == 100
+
+
 def test_transitions_are_born_at_zero_so_that_the_first_one_is_seen_as_growth(
     metrics: HealthMetrics, registry: CollectorRegistry
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import insert, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from health.board import Board
@@ -344,3 +345,41 @@ async def test_of_two_writers_the_later_one_applies_its_observation_to_the_row_o
     row = await world.row()
     assert row is not None
     assert row.version == 3
+
+
+async def test_a_transition_that_another_writer_made_is_neither_logged_nor_counted_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry = CollectorRegistry()
+    other = world.another(registry=registry)
+    await other.watch([docs()])
+    with caplog.at_level(logging.INFO, "health.monitor"):
+        await world.sees(GOOD)
+        await world.sees(GOOD, by=other)
+    labels = {"server": "docs", "to_state": "up"}
+    assert registry.get_sample_value("mcp_gateway_server_transitions_total", labels) == 0
+    assert caplog.text.count("unknown → up") == 1
+
+
+async def test_two_servers_that_exchange_their_names_keep_their_series(world: World) -> None:
+    await world.monitor.watch([docs(), docs(server_id=2, slug="papers")])
+    await world.monitor.watch([docs(slug="papers"), docs(server_id=2)])
+    for slug in ("docs", "papers"):
+        assert world.registry.get_sample_value("mcp_gateway_server_up", {"server": slug}) == 1
+
+
+async def test_the_documented_columns_go_on_after_the_clock_was_set_back(world: World) -> None:
+    await world.sees(GOOD)
+    world.now_us -= 3_600 * SECOND
+    world.calls.running = 2
+    await world.sees(GOOD)
+    assert (await world.shown()).server_load == 0.5
+
+
+async def test_the_board_shows_a_server_that_is_down_even_if_writing_that_is_a_defect(world: World) -> None:
+    await world.sees(GOOD, BAD)
+    async with world.db.writing() as connection:
+        await connection.run_sync(metadata.tables["server_health"].drop)
+    with pytest.raises(DBAPIError):
+        await world.sees(BAD)
+    assert world.state is HealthState.DOWN

@@ -26,6 +26,13 @@ def test_what_is_older_than_the_window_is_not_counted_although_nothing_new_came(
     assert recent.counts(WINDOW_US + 1) == Counts()
 
 
+def test_what_seems_to_come_from_later_since_the_clock_was_set_back_is_not_counted() -> None:
+    recent = Recent()
+    recent.add(2 * WINDOW_US, seen(False))
+    recent.add(5, seen(True))
+    assert recent.counts(6) == Counts(counted=1, successes=1, timed=1, total_us=0)
+
+
 def test_nothing_has_neither_rate_nor_mean() -> None:
     assert (Counts().success_rate, Counts().mean_ms) == (None, None)
 

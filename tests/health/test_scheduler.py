@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 
 import pytest
 
@@ -351,3 +352,30 @@ async def test_a_blocked_loop_is_followed_by_one_probe_and_not_by_all_that_were_
 
 def _block(seconds: float) -> None:
     time.sleep(seconds)
+
+
+async def test_a_clock_that_was_set_back_by_an_hour_keeps_no_server_from_its_probe(ledger: Ledger) -> None:
+    """For the schedule it is the same whether the clock goes back or the turn goes forward."""
+    scheduler = Scheduler(ledger, clock_check=0.02)
+    scheduler.start()
+    try:
+        scheduler.set([plan(1, Target().probe, interval=0.5)])
+        await ledger.until(lambda: ledger.count("s1") == 1)
+        job = scheduler._watches[1].job
+        job.modify(next_run_time=job.next_run_time + timedelta(hours=1))
+        await ledger.until(lambda: ledger.count("s1") >= 2)
+    finally:
+        await scheduler.close()
+
+
+async def test_turns_stay_as_they_are_while_the_clock_goes_its_way(ledger: Ledger) -> None:
+    scheduler = Scheduler(ledger, clock_check=0.01)
+    scheduler.start()
+    try:
+        scheduler.set([plan(1, Target().probe, interval=HOUR), plan(2, Target().probe, interval=0.05)])
+        await ledger.until(lambda: ledger.count("s1") == 1)
+        turn = scheduler._watches[1].job.next_run_time
+        await ledger.until(lambda: ledger.count("s2") >= 4)
+        assert scheduler._watches[1].job.next_run_time == turn
+    finally:
+        await scheduler.close()

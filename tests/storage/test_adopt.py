@@ -21,7 +21,7 @@ from storage import migrate
 from storage.adopt import adopt, examine
 from storage.database import Database
 from storage.documented import documented
-from storage.errors import AdoptionRefused
+from storage.errors import AdoptionRefused, SchemaOutdated
 from storage.inspection import inspect
 from storage.schema import chat_messages, chat_sessions, metadata, server_calls, users
 from tests.support import mcp_chat
@@ -111,6 +111,25 @@ class TestAdopting:
             3: (_utc(2024, 7, 1, 4, 0, 0), _utc(2024, 7, 1, 4, 0, 30), 30_000_000),
             4: (_utc(2025, 3, 1, 0, 0, 5), None, None),
         }
+
+    async def test_a_duration_that_is_none_gives_a_call_no_end_and_stops_nothing(self, old: Database) -> None:
+        await _change(
+            old,
+            "UPDATE server_calls SET response_time = 1e30 WHERE id = 1; UPDATE server_calls SET response_time = -5 WHERE id = 2;"
+            " UPDATE server_calls SET response_time = 1e9, created_at = '9999-12-31 23:59:59' WHERE id = 3",
+        )
+        await adopt(old, SHANGHAI, None)
+        times = await _times(old)
+        assert times[1] == (_utc(2025, 3, 1, 0, 0, 1), None, None)
+        assert times[2] == (_utc(2025, 3, 1, 0, 0, 3), None, None)
+        assert times[3][2] == 10**12
+
+    async def test_a_version_table_of_another_tool_is_left_alone(self, old: Database) -> None:
+        await _change(old, "DROP TABLE alembic_version; CREATE TABLE alembic_version (applied INT)")
+        with pytest.raises(SchemaOutdated, match="`mcp-gateway db adopt`"):
+            await migrate.require_current(old)
+        await adopt(old, SHANGHAI, None)
+        await migrate.require_current(old)
 
     async def test_summer_time_is_taken_off_in_summer_alone(self, old: Database) -> None:
         await adopt(old, ZoneInfo("Europe/Berlin"), None)
@@ -226,6 +245,14 @@ class TestExamining:
             ),
             ("ALTER TABLE chat_messages ROW_FORMAT=COMPACT", "chat_messages: has the row format Compact"),
             ("ALTER TABLE mcp_servers MODIFY id INT NOT NULL", "mcp_servers.id: does not count up by itself"),
+            (
+                "CREATE VIEW journals AS SELECT 1 AS id",
+                "journals: the gateway needs a table of that name; rename this view",
+            ),
+            (
+                "UPDATE server_calls SET created_at = '0000-00-00' WHERE id > 2",
+                "server_calls.created_at: 2 rows hold no valid datetime; mend those of SELECT id FROM server_calls WHERE MONTH(created_at) = 0",
+            ),
         ],
     )
     async def test_a_shape_that_cannot_be_lived_with_is_refused_and_the_remedy_named(
@@ -293,6 +320,16 @@ class TestExamining:
             for name, shape in shapes.items():
                 assert after[table][name].type in (shape.type, *_WIDENED.get(f"{table}.{name}", ()))
                 assert after[table][name].null >= shape.null
+
+    async def test_json_that_is_none_is_refused_before_an_alteration_would_be(self, engines: Engines) -> None:
+        """MariaDB lets it in while its checks are off."""
+        async with made(engines["mariadb"]) as db:
+            await mcp_chat.make(db)
+            await _change(
+                db, "SET check_constraint_checks = 0; UPDATE server_calls SET request_data = '{' WHERE id = 1"
+            )
+            [refusal] = (await examine(db)).refusals
+        assert refusal.startswith("server_calls.request_data: 1 rows hold no valid json; mend those of SELECT id")
 
     async def test_an_empty_database_is_nothing_to_adopt(self, engine: Engine) -> None:
         async with made(engine) as db:

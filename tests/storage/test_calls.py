@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from storage.calls import CallFilter, CallRow, Cursor, find, page
+from storage.calls import CallFilter, CallRow, Cursor, conditions, find, page, rows_where
 from storage.database import Database
 from storage.following import PATIENCE, Follower
 from storage.records import CallUid, Outcome
 from storage.schema import mcp_servers, server_calls
 from storage.traffic import Traffic, recent
+from tests.support.engines import Engines, made
 from tests.support.recording import REQUEST, RESPONSE, World, now_us, running, world
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -77,6 +78,29 @@ class TestAPage:
             ({"user": "bob", "server": "git"}, ""),
         ]:
             assert "".join(map(str, tools(await page(here.db, CallFilter(**asked), limit=9)))) == expected, asked
+
+    @pytest.mark.parametrize(
+        ("asked", "index"),
+        [
+            ({}, "ix_server_calls_created_at_id"),
+            ({"server": "time"}, "ix_server_calls_server_id_created_at"),
+            ({"user": "alice"}, "ix_server_calls_user_id_created_at"),
+        ],
+    )
+    async def test_reads_from_its_index_no_more_than_it_shows(
+        self, engines: Engines, asked: dict[str, str], index: str
+    ) -> None:
+        calls = server_calls.c
+        async with made(engines["sqlite"], migrated=True) as db:
+            await world(db)
+            async with db.reading() as connection:
+                query = rows_where(*await conditions(connection, CallFilter(**asked)))
+                words = query.order_by(calls.created_at.desc(), calls.id.desc()).compile(
+                    connection.sync_engine, compile_kwargs={"literal_binds": True}
+                )
+                steps = [row[3] for row in await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {words}")]
+        assert index in steps[0]
+        assert not any("FOR ORDER BY" in step and "LAST TERM" not in step for step in steps), steps
 
     async def test_is_bounded_by_time_to_the_microsecond(self, here: World) -> None:
         async with running(here.db) as writer:
@@ -220,6 +244,23 @@ class TestFollowing:
         clock.now += PATIENCE
         await _insert(here, early._mapping)
         assert tools(await follower.poll()) == ["t1"]
+
+    async def test_tells_the_end_of_a_call_however_many_others_never_end(self, here: World) -> None:
+        clock = Clock()
+        async with running(here.db) as writer:
+            for _ in range(1_100):
+                writer.started(here.started())
+            last = here.started(target="last")
+            writer.started(last)
+            await writer.flush()
+            follower = Follower(here.db, CallFilter(), clock)
+            await follower.open()
+            for _ in range(3):
+                clock.now += PATIENCE
+                assert await follower.poll() == []
+            writer.finished(here.finished(last))
+            await writer.flush()
+            assert tools(await follower.poll()) == ["last"]
 
     async def test_forgets_what_it_has_told_after_a_while(self, here: World) -> None:
         clock = Clock()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from storage import embedded
 from storage.database import Database
 from storage.settings import DatabaseSettings
 
@@ -31,3 +35,25 @@ async def test_a_connection_that_is_closed_in_the_middle_of_a_statement_keeps_no
         await connection.execute(text("INSERT INTO t VALUES (4)"))
     assert cut_short is not None
     await db.close()
+
+
+@pytest.mark.trap(72)
+async def test_a_connection_that_is_stopped_while_it_is_being_closed_keeps_nobody_waiting(tmp_path: Path) -> None:
+    connection = await embedded.opened(str(tmp_path / "x.db"))
+    free = threading.Event()
+    connection._tx.put_nowait((None, free.wait))
+    connection.stop()
+    closing = asyncio.get_running_loop().create_task(connection.close())
+    await asyncio.sleep(0)
+    free.set()
+    async with asyncio.timeout(2):
+        with suppress(ValueError):
+            await closing
+    await asyncio.to_thread(connection._thread.join, 2)
+    assert not connection._thread.is_alive()
+
+
+def test_a_connection_may_be_closed_again(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "x.db", factory=embedded._Connection)
+    connection.close()
+    connection.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import msgspec
 import pytest
@@ -37,10 +38,11 @@ MOVE = TransitionRow(
     replica_id="0123456789abcdef" * 2,
 )
 MIRROR = Mirror(status="online", response_time=12.5, success_rate=0.75, server_load=0.25)
+Row_ = TypeVar("Row_", HealthRow, TransitionRow)
 LONG_AGO = datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC)
 
 
-def later(row: HealthRow, **facts: object) -> HealthRow:
+def later(row: Row_, **facts: object) -> Row_:
     return msgspec.structs.replace(row, version=row.version + 1, **facts)
 
 
@@ -131,3 +133,11 @@ async def test_without_a_mirror_the_documented_row_is_not_touched(database: Data
 
 async def test_health_of_a_server_whose_registration_is_gone_is_still_written(database: Database) -> None:
     assert await health.save(database, ROW, [MOVE], MIRROR, expected=None)
+
+
+@pytest.mark.trap(55)
+async def test_whatever_a_server_says_of_its_failure_can_be_kept(database: Database) -> None:
+    moves = [later(MOVE, detail="\0 no such method"), later(later(MOVE), detail="half a \ud83d", reason="a\0b")]
+    assert await health.save(database, later(ROW, reason="a\0b"), moves, expected=None)
+    last, first = await health.history(database, 7)
+    assert (first.detail, last.detail, last.reason) == ("\ufffd no such method", "half a ?", "a\ufffdb")

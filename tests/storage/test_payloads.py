@@ -142,6 +142,12 @@ def test_what_was_dropped_unredacted_has_no_hash() -> None:
     assert json.loads(dropped(Omission.MEMORY, 7).data) == {"$omitted": "memory", "bytes": 7}
 
 
+@pytest.mark.parametrize("number", ["1e-99999999999999999999", "0e99999999999999999999", "-0.0e-9999999999999999999"])
+def test_an_exponent_beyond_all_bounds_is_kept_as_it_is_written(number: str) -> None:
+    text = f'{{"a":{number}}}'.encode()
+    assert (kept(text).data, kept(text).body) == (text, text)
+
+
 class TestLaws:
     @settings(deadline=None)
     @given(st.binary(max_size=300) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))

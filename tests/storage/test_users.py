@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import insert, text
 
 from storage.database import Database
 from storage.errors import StorageError
 from storage.schema import users
 from storage.users import LOCAL, canonical, ensure_users, usernames
+from tests.support.engines import Engines, made
 from tests.support.recording import World
 
 
@@ -42,6 +45,31 @@ async def test_names_that_look_the_same_are_one_user_and_accents_tell_users_apar
 async def test_many_may_ask_for_the_same_user_at_once(database: Database) -> None:
     found = await asyncio.gather(*(ensure_users(database, ["new", f"user{n}"]) for n in range(5)))
     assert len({ids["new"] for ids in found}) == 1
+
+
+@pytest.fixture
+async def adopted(engines: Engines) -> AsyncIterator[Database]:
+    """A database whose other back end compares names without case and accents."""
+    async with made(engines["mariadb"], migrated=True) as db:
+        async with db.writing() as connection:
+            await connection.execute(
+                text("ALTER TABLE users MODIFY username VARCHAR(50) COLLATE utf8mb4_general_ci NOT NULL")
+            )
+            await connection.execute(insert(users).values(username="Bob", hashed_password="theirs"))
+        yield db
+
+
+@pytest.mark.engine
+async def test_a_user_whom_another_back_end_wrote_in_capitals_is_the_same_user(adopted: Database) -> None:
+    ids = await ensure_users(adopted, ["bob", "BOB", "carol"])
+    assert ids["bob"] == ids["BOB"] != ids["carol"]
+    assert await usernames(adopted) == ["Bob", "carol", "local"]
+
+
+@pytest.mark.engine
+async def test_a_name_that_an_adopted_database_takes_for_another_is_refused(adopted: Database) -> None:
+    with pytest.raises(StorageError, match=r"user 'bób': .* takes the name for another user's"):
+        await ensure_users(adopted, ["bób"])
 
 
 async def test_nobody_is_nobody(database: Database) -> None:

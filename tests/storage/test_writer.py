@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,8 +16,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import insert, select, text, update
 
+from gateway.redact import Redactor
+from storage.batch import Rung
 from storage.database import Database
-from storage.errors import RecordsFull
+from storage.errors import DatabaseContended, RecordsFull
+from storage.metrics import REASONS, StorageMetrics
 from storage.orphans import close_orphans
 from storage.records import Outcome, RecordState
 from storage.rows import instant
@@ -25,7 +28,8 @@ from storage.schema import call_tallies, journals, mcp_servers, server_call_payl
 from storage.settings import RecordingSettings
 from storage.tasks import Tasks
 from storage.upserts import ranked
-from tests.support.engines import Engines, made, params
+from storage.writer import Writer
+from tests.support.engines import Engines, made, made_again, params
 from tests.support.recording import REQUEST, RESPONSE, Flaky, World, new_uid, new_writer, running, until, world
 
 
@@ -293,8 +297,35 @@ class TestOrphans:
             assert await close_orphans(here.db, spared=writer.journal_id) == 0
         assert [row.status for row in await here.rows()] == ["in_progress", "in_progress"]
 
+    @pytest.mark.trap(55)
+    async def test_are_counted_once_however_many_gateways_start_together(self, here: World) -> None:
+        async with running(here.db) as writer:
+            for _ in range(700):
+                writer.started(here.started())
+            await writer.flush()
+        async with made_again(here.db) as other, made_again(here.db) as third:
+            closed = await asyncio.gather(*(close_orphans(db) for db in (here.db, other, third)))
+        assert sum(closed) == 700
+        assert [(row.outcome, row.calls) for row in await here.rows(call_tallies)] == [("unknown", 700)]
+
 
 class TestPoison:
+    async def test_in_a_number_stops_no_other_record(self, lite: World) -> None:
+        async with running(lite.db) as writer:
+            lite.record(writer, request=b'{"arguments":{"tiny":1e-99999999999999999999}}')
+            lite.record(writer)
+        assert [row.outcome for row in await lite.rows()] == ["ok", "ok"]
+
+    async def test_in_a_redactor_leaves_the_payload_out_and_stops_no_record(self, lite: World) -> None:
+        class Fragile(Redactor):
+            def redact(self, text: bytes) -> bytes:
+                raise ZeroDivisionError
+
+        writer = Writer(lite.db, RecordingSettings(), redact=Fragile(), metrics=StorageMetrics(CollectorRegistry()))
+        lite.record(writer)
+        assert await writer.close() == 0
+        assert [json.loads(row.request_data)["$omitted"] for row in await lite.rows()] == ["unredacted"]
+
     async def test_in_one_row_costs_that_row_alone(self, here: World, caplog: pytest.LogCaptureFixture) -> None:
         registry = CollectorRegistry()
         async with running(here.db, registry=registry) as writer:
@@ -400,14 +431,30 @@ class TestADatabaseThatIsAway:
                 RecordsFull, match=r"45 records wait for the database and fill recording\.pending_bytes"
             ):
                 writer.started(flaky.started(request=b'"' + b"x" * 20_000 + b'"'))
+            assert writer.is_full
             for call in under_way:
                 writer.finished(flaky.finished(call, response=b'"' + b"y" * 50_000 + b'"'))
             assert writer.pending_bytes <= 1_000_000
             flaky.db.away = False
+            await writer.flush()
+            assert not writer.is_full
         rows = await flaky.rows()
         assert [row.outcome for row in rows] == ["ok"] * 45
         assert json.loads(rows[-1].response_data) == {"$omitted": "memory", "bytes": 50_002}
         assert json.loads(rows[0].request_data) == "x" * 20_000
+
+    async def test_because_somebody_holds_it_is_told_like_any_other_trouble(self, flaky: World) -> None:
+        registry = CollectorRegistry()
+        async with running(flaky.db, registry=registry) as writer:
+            flaky.db.away = DatabaseContended("SQLite database x.db: another transaction was in the way")
+            flaky.record(writer)
+            async with asyncio.timeout(10):
+                await until(lambda: truth(_attempts(registry) >= 1))
+                assert writer.trouble is None
+                await until(lambda: truth(writer.trouble), every=0.05)
+            assert writer.trouble == "SQLite database x.db: another transaction was in the way"
+            flaky.db.away = None
+        assert await flaky.has(1)
 
     async def test_at_the_end_loses_what_is_counted_and_said(
         self, flaky: World, caplog: pytest.LogCaptureFixture
@@ -516,6 +563,72 @@ class TestConnections:
         assert registry.get_sample_value("mcp_gateway_database_errors_total", {"reason": "contended"}) == 1
 
     @pytest.mark.trap(55)
+    async def test_in_a_deadlock_row_by_row_write_nothing_outside_of_the_transaction(self, engines: Engines) -> None:
+        """A deadlock takes MySQL's savepoints along, so that going back to one fails as well."""
+        async with made(engines["mariadb"], migrated=True) as db, made_again(db) as others:
+            here = await world(db)
+            writer = new_writer(db)
+            here.record(writer)
+            await writer._ledger.commit(writer._intake.take())
+            here.record(writer)
+            here.record(writer)
+            batch = writer._intake.take()
+            batch.careful = True
+            async with asyncio.timeout(20), others.writing() as other, asyncio.TaskGroup() as tasks:
+                heavy = [{"username": f"u{n}", "hashed_password": "!"} for n in range(100)]
+                await other.execute(insert(users), heavy)
+                await other.execute(update(mcp_servers).values(description="locked"))
+                commit = tasks.create_task(_raised(writer._ledger.commit(batch)))
+                await until(lambda: _writes_rows(others))
+                await other.execute(update(journals).values(worker=1))
+            assert isinstance(commit.result(), DatabaseContended)
+            assert [item.entry.rung for item in batch.items] == [Rung.WHOLE, Rung.WHOLE]
+            await writer._ledger.commit(batch)
+            assert await here.has(3)
+
+    @pytest.mark.parametrize("way", ["full", "cancelled"])
+    @pytest.mark.trap(50)
+    async def test_on_which_nothing_can_be_written_for_a_while_cost_no_row(
+        self, engines: Engines, server: str, way: str
+    ) -> None:
+        registry = CollectorRegistry()
+        async with made(engines[server], migrated=True) as db:
+            here = await world(db)
+            async with running(db, registry=registry) as writer:
+                await _refuse_rows(db, REFUSED[server][way])
+                calls = [here.record(writer) for _ in range(2)]
+                async with asyncio.timeout(20):
+                    await until(lambda: truth(writer.trouble))
+                    await until(lambda: truth(_attempts(registry) >= 6), every=0.05)
+                await _accept_rows(db)
+            assert {row.call_uid for row in await here.rows()} == {call.call_uid for call in calls}
+            assert [json.loads(row.request_data) for row in await here.rows()] == [json.loads(REQUEST)] * 2
+        assert registry.get_sample_value("mcp_gateway_records_set_aside_total") == 0
+
+    @pytest.mark.trap(50)
+    async def test_that_are_silent_over_a_batch_are_given_up_and_the_batch_is_written_on_another(
+        self, engines: Engines, server: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with made(engines[server], migrated=True) as db, made_again(db) as others:
+            here = await world(db)
+            metrics = StorageMetrics(CollectorRegistry())
+            writer = Writer(db, RecordingSettings(linger=0.01), redact=Redactor(), metrics=metrics, patience=0.2)
+            tasks = Tasks("test")
+            tasks.spawn(writer.run(), "writer")
+            async with others.writing() as other:
+                await other.execute(update(mcp_servers).values(description="locked"))
+                if server == "postgresql":
+                    await other.execute(text("LOCK TABLE server_calls IN EXCLUSIVE MODE"))
+                here.record(writer)
+                async with asyncio.timeout(20):
+                    await until(lambda: truth(writer.trouble))
+            assert await writer.close() == 0
+            await tasks.close()
+            assert [row.outcome for row in await here.rows()] == ["ok"]
+            assert [row.calls for row in await here.rows(call_tallies)] == [1]
+        assert "the database took longer than 0.2 s over a batch" in caplog.text
+
+    @pytest.mark.trap(55)
     async def test_that_break_over_a_row_too_big_for_them_leave_out_its_payloads(self, engines: Engines) -> None:
         async with made(engines["mariadb"], migrated=True) as db, _small_packets(db):
             here = await world(db)
@@ -529,6 +642,49 @@ class TestConnections:
 
 async def truth(value: object) -> object:
     return value
+
+
+REFUSED = {
+    "mariadb": {
+        "full": "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'The table is full'",
+        "cancelled": "SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO = 1317, MESSAGE_TEXT = 'Query was interrupted'",
+    },
+    "postgresql": {
+        "full": "RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'",
+        "cancelled": "RAISE EXCEPTION 'canceling statement due to statement timeout' USING ERRCODE = '57014'",
+    },
+}
+"""What a trigger says instead of a disk without room, and of a server whose patience has ended."""
+
+
+async def _refuse_rows(db: Database, words: str) -> None:
+    trigger = "CREATE TRIGGER refusing BEFORE INSERT ON server_calls FOR EACH ROW"
+    async with db.writing() as connection:
+        if db.dialect == "postgresql":
+            body = f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {words}; END $$"
+            await connection.execute(text(body))
+            words = "EXECUTE FUNCTION refuse()"
+        await connection.execute(text(f"{trigger} {words}"))
+
+
+async def _accept_rows(db: Database) -> None:
+    async with db.writing() as connection:
+        of = " ON server_calls" if db.dialect == "postgresql" else ""
+        await connection.execute(text(f"DROP TRIGGER refusing{of}"))
+
+
+def _attempts(registry: CollectorRegistry) -> float:
+    return sum(
+        registry.get_sample_value("mcp_gateway_database_errors_total", {"reason": reason}) or 0 for reason in REASONS
+    )
+
+
+async def _raised(work: Awaitable[object]) -> Exception | None:
+    try:
+        await work
+    except Exception as error:
+        return error
+    return None
 
 
 async def _rename(db: Database, table: str, new: str) -> None:
@@ -552,6 +708,12 @@ async def _kill_every_connection(db: Database) -> None:
 async def _waits_for_a_lock(db: Database) -> object:
     async with db.reading() as connection:
         return await connection.scalar(text("SELECT count(*) FROM information_schema.innodb_lock_waits"))
+
+
+async def _writes_rows(db: Database) -> object:
+    statement = "db = DATABASE() AND info LIKE 'INSERT INTO server_calls%'"
+    async with db.reading() as connection:
+        return await connection.scalar(text(f"SELECT count(*) FROM information_schema.processlist WHERE {statement}"))
 
 
 @asynccontextmanager

@@ -107,9 +107,9 @@ async def world(db: Database) -> World:
 
 
 class Flaky(Database):
-    """A database that can be away."""
+    """A database that can be away, for a reason if one is given."""
 
-    away = False
+    away: bool | DatabaseUnavailable | None = False
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -125,7 +125,7 @@ class Flaky(Database):
 
     def _check(self) -> None:
         if self.away:
-            raise DatabaseUnavailable("the database is away")
+            raise self.away if isinstance(self.away, Exception) else DatabaseUnavailable("the database is away")
 
 
 @asynccontextmanager

@@ -126,7 +126,26 @@ class TestTheCommand:
             "success_rate": 0.995,
             "observed": "2027-01-15T08:00:00.000+00:00",
             "tools": ["time__a", "time__b"],
+            "groups": [],
         }
+
+    def test_groups_and_original_names_are_those_of_the_file(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        config = registered(tmp_path, ["time", "docs"], observed=time.time())
+        more = "aggregate: {names: original}\ngroups: {both: {servers: [time, docs]}, one: {servers: [docs]}}\n"
+        Path(config).write_text(Path(config).read_text("utf-8") + more, "utf-8")
+        capsys.readouterr()
+        assert main(["servers", "--config", config]) == 0
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert lines[-2:] == [
+            ["both", "/groups/both/mcp", "prefixed", "time,", "docs"],
+            ["one", "/groups/one/mcp", "prefixed", "docs"],
+        ]
+        assert main(["servers", "--config", config, "--tools"]) == 0
+        assert capsys.readouterr().out.split() == ["a", "b", "a", "b"]
+        assert main(["servers", "--config", config, "--json"]) == 0
+        assert [one["groups"] for one in json.loads(capsys.readouterr().out)] == [["both"], ["both", "one"]]
 
     @pytest.mark.parametrize(
         ("slugs", "observed", "complaint"),

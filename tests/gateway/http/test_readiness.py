@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 from gateway.http.readiness import (
     PATIENCE_SECONDS,
+    SHOWN_NAMES,
     DatabaseCheck,
     Reason,
     configuration_check,
     draining_check,
+    names_check,
     records_check,
 )
+from gateway.routing import Selection, shelf, table
 from storage.errors import DatabaseUnavailable, SchemaOutdated
+from tests.gateway.test_routing import offering, server
 
 
 @dataclass
@@ -72,6 +76,23 @@ async def test_a_refused_reload_is_a_warning_that_leaves_the_gateway_ready() -> 
     assert (reason.ok, reason.warning, reason.ready) == (False, True, True)
     assert "config.yaml:7" in reason.detail
     assert (await configuration_check(lambda: None)()).ok
+
+
+async def test_what_equal_names_hide_is_a_warning_that_names_who_has_them_and_is_bounded() -> None:
+    definitions = [b'{"name":"t%02d"}' % number for number in range(SHOWN_NAMES + 5)]
+    shelves = [
+        shelf(server(1, "one"), offering(tools=definitions)),
+        shelf(server(2, "two"), offering(tools=definitions)),
+    ]
+    built = table(shelves, [Selection("groups/some", prefixed=False)])
+    reason = await names_check(lambda: built)()
+    assert (reason.ok, reason.warning, reason.ready) == (False, True, True)
+    assert reason.detail.startswith(
+        "25 hidden by equal names: tool 't00' of two, since one has it (/groups/some/mcp); "
+    )
+    assert reason.detail.endswith("; and 5 more")
+    assert "t20" not in reason.detail
+    assert (await names_check(lambda: table(shelves))()).ok
 
 
 async def test_full_records_and_draining_take_the_gateway_out_of_service() -> None:

@@ -53,6 +53,15 @@ def test_a_refused_file_turns_success_off_and_keeps_the_moment_of_the_last_good_
     assert value(registry, "config_reloads_total", result="failure") == 1
 
 
+def test_what_is_hidden_is_counted_by_the_kind_of_endpoint(metrics: FleetMetrics, registry: CollectorRegistry) -> None:
+    assert value(registry, "names_hidden", endpoint="aggregate") == 0
+    metrics.hidden({"group": 3})
+    assert value(registry, "names_hidden", endpoint="group") == 3
+    metrics.hidden({"aggregate": 1})
+    assert value(registry, "names_hidden", endpoint="group") == 0
+    assert value(registry, "names_hidden", endpoint="aggregate") == 1
+
+
 def test_a_server_that_leaves_takes_every_series_along_and_no_other(
     metrics: FleetMetrics, registry: CollectorRegistry
 ) -> None:

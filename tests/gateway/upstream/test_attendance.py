@@ -21,6 +21,7 @@ from gateway.settings import Timeouts
 from gateway.upstream.connection import client_session
 from gateway.upstream.loose import MOST_OPEN
 from gateway.upstream.server import Upstream
+from gateway.upstream.server_requests import PingOnly
 from gateway.upstream.values import Scope
 from tests.support.audience import Heard
 from tests.support.mcp_http import Asked, McpServer
@@ -289,6 +290,29 @@ class TestRequests:
             assert (await server.saw("response")).message["error"]["code"] == -32603
             await upstream.close()
             stream.close()
+
+    async def test_a_call_waits_while_its_client_is_asked_on_the_stream(self, heard: Heard) -> None:
+        impatient = Timeouts(first_byte=0.2, idle=0.2)
+        longer = 3 * impatient.idle
+
+        async def think(request: Message) -> bytes:
+            await asyncio.sleep(longer)  # a person takes longer than a server may
+            return jsonrpc.result(request.id, b'{"roots":[]}')
+
+        heard.answer = think
+        async with client_session() as http, McpServer(legacy=True) as server:
+            streams = Streams(server)
+
+            async def ask(asked: Asked) -> web.StreamResponse:
+                await (await streams.opened(0)).say("roots/list", request="q1")
+                return asked.result((await server.saw("response")).message["result"])
+
+            server.tools["ask"] = ask
+            upstream = Upstream(terms(url=server.url, timeouts=impatient), http, audience=heard)
+            upstream.attend(ALICE.session or "")
+            assert await answer(upstream, replace(call("ask", scope=ALICE), asks=PingOnly())) == {"roots": []}
+            await upstream.close()
+            streams.all[0].close()
 
     async def test_one_question_too_many_is_declined_at_once(self, house: House, heard: Heard) -> None:
         release = asyncio.Event()
