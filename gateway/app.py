@@ -55,6 +55,7 @@ from gateway.sealing import KEY_BYTES, Sealer
 from gateway.sessions import Sessions
 from gateway.states import States
 from gateway.subscriptions import Subscriptions
+from gateway.task_ids import TaskIds
 from gateway.upstream.http import client_session
 from gateway.upstream.server import Upstream
 from gateway.upstream.values import Audience, Forward, Terms
@@ -127,10 +128,10 @@ class _Builder:
         writer = await self._writer()
         board, scheduler, control = self._control()
         keys = load_or_make(sealing_keys, clock.entropy(KEY_BYTES))
-        exchanges = Tasks("exchanges")
+        exchanges, task_ids = Tasks("exchanges"), TaskIds(Sealer(keys, "task"))
         sessions, subscriptions = self._sessions(keys, exchanges), Subscriptions()
         control.heralds = {Era.LEGACY: sessions, Era.MODERN: subscriptions}
-        fleet = await self._fleet(control, Voices(control, sessions, subscriptions))
+        fleet = await self._fleet(control, Voices(control, sessions, subscriptions, task_ids))
         # Legacy exchanges, which may outlive their requests, end before the servers that they talk to.
         self._stack.push_async_callback(exchanges.close)
         scheduler.start()
@@ -141,7 +142,7 @@ class _Builder:
         states = States(Sealer(keys, "state"), clock.now, clock.entropy)
         calls = Calls(writer, evidence, evidence, clock, states)
         sessions.restore(await client_sessions.ended(self._db))
-        dispatch = Dispatch(control, sessions, subscriptions, calls, self._tasks)
+        dispatch = Dispatch(control, sessions, subscriptions, calls, self._tasks, task_ids)
         pipeline = Pipeline(control, sessions, dispatch, self._gauges.calls)
         runner = await self._serve(pipeline, control, board, writer)
         self._stack.push_async_callback(_drain, pipeline, sessions, subscriptions, calls, runner, control)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from msgspec import Raw
 
-from gateway import endings, uris
+from gateway import endings, methods, task_places, uris
 from gateway.clock import Clock
 from gateway.endings import Ending
 from gateway.errors import GatewayError, Kind
@@ -169,7 +169,7 @@ class Calls:
     async def _pass_on(self, call: _Call, message: Message, relay: Relay, sink: Sink) -> None:
         if message.method in LIST_CHANGED:
             self._witness.catalog_changed(call.route.server)
-        elif (frame := frame_for(call.request, message, relay.progress_token, call.route.naming)) is not None:
+        elif (frame := frame_for(call.request, message, relay.progress_token, call.route.glossary)) is not None:
             await sink.send(frame)
 
     def _answered(self, call: _Call, response: Message, relay: Relay) -> Ending:
@@ -177,6 +177,10 @@ class Calls:
         if response.kind is MessageKind.ERROR:
             shown = uris.error_out(body, call.route.naming)
             return endings.of_error(call.request, body, shown, relay.era, relay.status)
+        if relay.era is call.request.era:
+            body = task_places.result_out(
+                call.request.method, body, relay.era, call.route.tasks, augmented=call.augmented
+            )
         shown = uris.result_out(call.request.method, self._rounds.sealed(call.turn, body), call.route.naming)
         return endings.of_result(call.request, body, shown, relay.era)
 
@@ -225,23 +229,39 @@ class _Call:
         )
 
     def forward(self, sink: Sink) -> Forward:
-        request, allowed = self.request, self.route.server.spec.forward_headers
+        request = self.request
         return Forward(
             method=request.method,
             target=self.route.target or None,
-            params={key: raw for key, raw in self._members.items() if key != "_meta"},
-            meta=request.params.meta,
+            params={key: raw for key, raw in self._own().items() if key != "_meta"},
+            meta=task_places.meta_back(request.params.meta, self.route.tasks),
             client=request.client,
             scope=request.scope,
-            headers=_allowed(request.headers, allowed) if allowed else {},
+            headers=request.headers_for(self.route.server),
             mirrors=self.route.mirrors,
-            asks=None if request.sid is None else Interaction(sink, self.route.naming, self._tell),
+            asks=None if request.sid is None else Interaction(sink, self.route.glossary, self._tell),
             lasting=request.method in LASTING,
             on_pause=sink.pause,
         )
 
+    @property
+    def augmented(self) -> bool:
+        """The client wants a task (MCP 2025-11-25 `basic/utilities/tasks`)."""
+        return self.request.era is Era.LEGACY and "task" in self._members
+
+    def _own(self) -> Mapping[str, Raw]:
+        """The params as the server names things; the record has them with the client's name of a task, since whoever
+        knows the server's may have all that a task holds.
+        """
+        return {**self._members, "taskId": jsonrpc.text(self.route.target)} if self._names_a_task else self._members
+
+    @property
+    def _names_a_task(self) -> bool:
+        return self.request.method in methods.OF_A_TASK
+
     async def _tell(self, params: Raw) -> None:
-        await self.upstream.notify(self.request.scope, "notifications/progress", params)
+        told = task_places.back(params, self.route.tasks)
+        await self.upstream.notify(self.request.scope, "notifications/progress", told)
 
     def started(self) -> Started:
         request, route = self.request, self.route
@@ -252,7 +272,7 @@ class _Call:
             server_id=route.server.id,
             slug=route.server.slug,
             method=request.method,
-            target=route.target or None,
+            target=None if self._names_a_task else route.target or None,
             caller=request.caller,
             client_name=name,
             client_version=version,
@@ -318,7 +338,3 @@ def _uncancel() -> None:
     """Take back a cancellation that we answer ourselves, so that the answer can still be written."""
     if (task := asyncio.current_task()) is not None:
         task.uncancel()
-
-
-def _allowed(headers: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
-    return {name: headers[name] for name in names if name in headers}

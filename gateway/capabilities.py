@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from gateway.catalog import Catalog
 from gateway.protocol import jsonrpc
-from gateway.protocol.jsonrpc import NotAnObject
+from gateway.protocol.edits import opened
 from gateway.protocol.versions import Era
 
 CHANGES = Raw(b'{"listChanged":true}')
@@ -24,6 +24,12 @@ CHANGES_AND_UPDATES = Raw(b'{"subscribe":true,"listChanged":true}')
 APPS = "io.modelcontextprotocol/ui"
 """An extension that says the same in both eras."""
 
+TASKS = "io.modelcontextprotocol/tasks"
+"""The extension that modern tasks are; legacy ones are a capability of their own."""
+
+CALLS_AS_TASKS = Raw(b'{"cancel":{},"requests":{"tools":{"call":{}}}}')
+"""What several servers can have in common: nobody can list the tasks of one caller at all of them."""
+
 Capabilities = Mapping[str, Raw]
 
 
@@ -32,7 +38,7 @@ def advertised(catalogs: Sequence[Catalog | None], era: Era, *, shared: bool) ->
     itself, members that we do not know included; an endpoint always has tools while a server was never listed.
     """
     known = [catalog for catalog in catalogs if catalog is not None]
-    said = [(catalog.era, _opened(catalog.capabilities)) for catalog in known]
+    said = [(catalog.era, opened(catalog.capabilities)) for catalog in known]
     own = dict(said[0][1]) if not shared and said and said[0][0] is era else _union(said, era)
     offered = {name for _, capabilities in said for name in capabilities}
     if "tools" in offered or shared or len(known) < len(catalogs):
@@ -44,6 +50,19 @@ def advertised(catalogs: Sequence[Catalog | None], era: Era, *, shared: bool) ->
     return own
 
 
+def declares(capabilities: Raw | None, extension: str) -> bool:
+    """Whether a peer that says `capabilities` of itself knows an extension."""
+    return extension in opened(opened(capabilities).get("extensions"))
+
+
+def without_task_lists(capabilities: Capabilities) -> Capabilities:
+    """For callers whose tasks a server cannot tell from those of others."""
+    tasks = opened(capabilities.get("tasks"))
+    if "list" not in tasks:
+        return capabilities
+    return {**capabilities, "tasks": jsonrpc.encode({key: raw for key, raw in tasks.items() if key != "list"})}
+
+
 def _union(said: Iterable[tuple[Era, Capabilities]], era: Era) -> dict[str, Raw]:
     """What several servers share with clients of `era`; of two settings of one extension the first counts."""
     union: dict[str, Raw] = {}
@@ -53,7 +72,9 @@ def _union(said: Iterable[tuple[Era, Capabilities]], era: Era) -> dict[str, Raw]
             union["completions"] = Raw(b"{}")
         if "logging" in capabilities and at is era:
             union["logging"] = Raw(b"{}")
-        for name, settings in _opened(capabilities.get("extensions")).items():
+        if era is at is Era.LEGACY and "tools" in opened(opened(capabilities.get("tasks")).get("requests")):
+            union["tasks"] = CALLS_AS_TASKS
+        for name, settings in opened(capabilities.get("extensions")).items():
             if at is era or name == APPS:
                 extensions.setdefault(name, settings)
     if extensions:
@@ -62,11 +83,4 @@ def _union(said: Iterable[tuple[Era, Capabilities]], era: Era) -> dict[str, Raw]
 
 
 def _subscribes(capabilities: Capabilities) -> bool:
-    return bytes(_opened(capabilities.get("resources")).get("subscribe", b"false")) == b"true"
-
-
-def _opened(raw: Raw | None) -> dict[str, Raw]:
-    try:
-        return {} if raw is None else jsonrpc.members(raw)
-    except NotAnObject:
-        return {}
+    return bytes(opened(capabilities.get("resources")).get("subscribe", b"false")) == b"true"

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from msgspec import Raw
 
 from gateway import uris
-from gateway.apps import NO_APP, App, app_of
 from gateway.naming import exposed_name
-from gateway.protocol import jsonrpc, mirrors, results
+from gateway.protocol import edits, jsonrpc, mirrors, results
+from gateway.protocol.jsonrpc import NotAnArray
 from gateway.protocol.listed import Listed
 from gateway.protocol.mirrors import BadAnnotation, Mirror
 from gateway.protocol.versions import Era
@@ -60,7 +60,8 @@ class Catalog:
 class ExposedEntry:
     """One thing as clients see it: the name that routes to it, its definition for either era, and a digest of each.
 
-    `mirrors` are the arguments of a tool that clients repeat in headers, `app` is what it says of its pages.
+    `mirrors` are the arguments of a tool that clients repeat in headers; `pages` are the URIs of the pages
+    that it advertises, and `for_apps`: pages may call it.
     """
 
     exposed: str
@@ -68,7 +69,8 @@ class ExposedEntry:
     text: Mapping[Era, bytes]
     mark: Mapping[Era, bytes] = field(repr=False)
     mirrors: tuple[Mirror, ...] = ()
-    app: App = NO_APP
+    pages: tuple[str, ...] = ()
+    for_apps: bool = False
 
 
 def entries_of(listed: Listed, definitions: Sequence[Raw]) -> tuple[Entry, ...]:
@@ -117,7 +119,8 @@ def _expose(listed: Listed, entry: Entry, naming: Naming) -> ExposedEntry:
         text=text,
         mark={era: hashlib.sha256(bytes_).digest()[:_MARK_BYTES] for era, bytes_ in text.items()},
         mirrors=_mirrors(entry.definition) if is_tool else (),
-        app=app_of(entry.definition) if is_tool else NO_APP,
+        pages=uris.pages_of(entry.definition) if is_tool else (),
+        for_apps=is_tool and _is_for_apps(entry.definition),
     )
 
 
@@ -128,6 +131,21 @@ def _tool(shown: Raw) -> Mapping[Era, bytes]:
         Era.MODERN: bytes(results.tool_for_modern(modern)),
         Era.LEGACY: bytes(results.tool_for_legacy(shown)),
     }
+
+
+def _is_for_apps(definition: Raw) -> bool:
+    """Whether a tool belongs to a page that may call it; models and pages may, where it says nothing (MCP Apps
+    2026-01-26, Tool Visibility).
+    """
+    about = edits.opened(edits.opened(definition).get("_meta")).get("ui")
+    if about is None or not jsonrpc.is_object(about):
+        return False
+    visibility = jsonrpc.members(about).get("visibility")
+    try:
+        seen_by = ["app"] if visibility is None else [jsonrpc.string(one) for one in jsonrpc.elements(visibility)]
+    except NotAnArray:
+        return False
+    return "app" in seen_by
 
 
 def _mirrors(definition: Raw) -> tuple[Mirror, ...]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from msgspec import Raw
 
-from gateway import local, methods, routing, subscriptions
+from gateway import capabilities, endings, local, methods, routing, subscriptions, task_places
 from gateway.calls import Calls, Forwarder
 from gateway.errors import GatewayError, Kind
 from gateway.live import Source
@@ -29,6 +30,8 @@ from gateway.routing import Endpoint, Route
 from gateway.sessions import SessionFacts, Sessions
 from gateway.sink import Answer, Sink
 from gateway.subscriptions import Listen, Resource, Subscriptions
+from gateway.task_ids import AS_THEY_ARE, TaskIds
+from gateway.task_watch import TaskWatch
 from gateway.upstream.values import Scope
 from storage.tasks import Tasks
 
@@ -42,13 +45,20 @@ class Dispatch:
     """Serves requests whose envelope has been read."""
 
     def __init__(
-        self, source: Source, sessions: Sessions, subscriptions: Subscriptions, calls: Calls, tasks: Tasks
+        self,
+        source: Source,
+        sessions: Sessions,
+        subscriptions: Subscriptions,
+        calls: Calls,
+        tasks: Tasks,
+        task_ids: TaskIds,
     ) -> None:
         self._source = source
         self._sessions = sessions
         self._subscriptions = subscriptions
         self._calls = calls
         self._tasks = tasks
+        self._task_ids = task_ids
         lists: dict[str, _Serve] = {listed.method: partial(self._list, listed) for listed in Listed}
         self._serves: Mapping[Era, Mapping[str, _Serve]] = {
             Era.MODERN: {
@@ -60,6 +70,7 @@ class Dispatch:
             Era.LEGACY: {
                 "ping": self._ping,
                 "logging/setLevel": self._set_level,
+                "tasks/list": self._list_tasks,
                 **lists,
                 **self._forwarding(Era.LEGACY),
             },
@@ -78,8 +89,13 @@ class Dispatch:
 
     def tell(self, endpoint: Endpoint, scope: Scope, message: Message) -> None:
         """Pass a client's notification on to the servers that it has sessions with, in the background."""
-        for upstream in self._upstreams(endpoint):
-            self._tasks.spawn(upstream.notify(scope, message.method, message.params), f"tell of {message.method[:64]}")
+        live = self._source.live
+        holder = endpoint.holder(scope.user_id, known=live.keys.local is None)
+        for server in endpoint.servers:
+            if (upstream := live.upstreams.get(server.id)) is not None:
+                names, told = self._task_ids.names(holder, server.id), message.params
+                told = None if told is None else task_places.back(told, names)
+                self._tasks.spawn(upstream.notify(scope, message.method, told), f"tell of {message.method[:64]}")
 
     def attend(self, facts: SessionFacts, there: bool) -> None:
         """Whether the client of a session reads what its servers say outside calls. An endpoint that was there when
@@ -117,13 +133,19 @@ class Dispatch:
             raise GatewayError(Kind.NOT_ACCEPTABLE, "a subscription is a stream: accept text/event-stream")
         endpoint = await self.settled(request.endpoint)
         wanted = subscriptions.wanted(request.params.members)
+        if wanted.tasks:
+            _check_knows_tasks(request)
         listen = self._subscriptions.open(request.id, endpoint.key, wanted.methods & local.told(endpoint, Era.MODERN))
+        watching: list[asyncio.Task[None]] = []
         try:
             await self._follow(listen, endpoint, wanted.uris)
+            await self._watch(listen, request, wanted.tasks, watching)
             await sink.send(listen.acknowledgement())
             async for frame in listen.frames():
                 await sink.send(frame)
         finally:
+            for task in watching:
+                task.cancel()
             for server_id in self._subscriptions.close(listen):
                 self._tasks.spawn(self._refollow(server_id), "follow")
         await sink.finish(Answer(listen.result()))
@@ -140,6 +162,24 @@ class Dispatch:
         honoured = dict(zip(servers, await asyncio.gather(*map(self._refollow, servers)), strict=True))
         kept = frozenset(resource for resource in resources if resource.uri in honoured[resource.server_id])
         self._subscriptions.narrow(listen, kept)
+
+    async def _watch(
+        self, listen: Listen, request: Request, names: Sequence[str], watching: list[asyncio.Task[None]]
+    ) -> None:
+        """Let `listen` hear of the tasks of `names` that their servers honour; `watching` gets what listens there."""
+        wanted: dict[int, tuple[Route, dict[str, str]]] = {}
+        for name in names:
+            with suppress(GatewayError):
+                route = routing.find_task(request.endpoint, request.holder, self._task_ids, name)
+                wanted.setdefault(route.server.id, (route, {}))[1][route.target] = name
+        watches = []
+        for route, ids in wanted.values():
+            upstream = self._source.live.upstreams.get(route.server.id)
+            if upstream is not None and upstream.era is Era.MODERN:
+                watches.append(watch := TaskWatch(request, route, ids, listen))
+                watching.append(self._tasks.spawn(watch.run(upstream), "watch tasks"))
+        await asyncio.gather(*(watch.settled() for watch in watches))
+        listen.tasks = tuple(name for watch in watches for name in watch.honoured)
 
     async def _refollow(self, server_id: int) -> frozenset[str]:
         """Tell a server what its clients follow now; what it honours."""
@@ -159,24 +199,42 @@ class Dispatch:
         if method.capability is not None:
             _check_advertised(request, method.capability)
         route, upstream = await self._route(method.names, request)
-        if upstream.era is not None and upstream.era not in method.eras:
+        if upstream.era is not None and upstream.era not in _eras_for(method, request):
             raise _unknown_method(request)
         if request.era is Era.MODERN and route.mirrors:
             mirrors.check(route.mirrors, request.params.members.get("arguments"), McpHeaders(request.headers))
-        await self._calls.run(request, route, upstream, sink)
+        await self._run(request, route, upstream, sink)
 
     async def _extension(self, request: Request, sink: Sink) -> None:
         """A method that MCP's core does not know goes to the one server that it can be for."""
         route = request.endpoint.whole()
         if request.method in methods.UNKNOWN_TO[request.era] or route is None:
             raise _unknown_method(request)
-        await self._calls.run(request, route, self._upstream(route), sink)
+        await self._run(request, route, self._upstream(route), sink)
 
-    async def _route(self, names: Names, request: Request) -> tuple[Route, Forwarder]:
+    async def _list_tasks(self, request: Request, sink: Sink) -> None:
+        """A server that cannot tell callers apart lists the tasks of all of them: nobody with a key gets to see it."""
+        route = request.endpoint.whole()
+        if route is None or not request.holder.bare:
+            raise _unknown_method(request)
+        upstream = self._upstream(route)
+        if upstream.era is Era.MODERN:
+            raise _unknown_method(request)
+        await self._run(request, route, upstream, sink)
+
+    async def _run(self, request: Request, route: Route, upstream: Forwarder, sink: Sink) -> None:
+        if route.tasks is AS_THEY_ARE:
+            route = replace(route, tasks=self._task_ids.names(request.holder, route.server.id))
+        await self._calls.run(request, route, upstream, sink)
+
+    async def _route(self, names: Names | None, request: Request) -> tuple[Route, Forwarder]:
         """Where the call goes. A server that was never listed may offer anything: on its own endpoint the name is
         passed on as it is, on an aggregate the first listing is awaited.
         """
         endpoint = request.endpoint
+        if names is None:
+            route = self._task_route(request)
+            return route, self._upstream(route)
         try:
             route = routing.find(endpoint, names, request.params)
         except GatewayError:
@@ -184,6 +242,12 @@ class Dispatch:
                 raise
             route = routing.find(await self.settled(endpoint), names, request.params)
         return route, self._upstream(route)
+
+    def _task_route(self, request: Request) -> Route:
+        """Where the task is that `request` names."""
+        if request.era is Era.MODERN:
+            _check_knows_tasks(request)
+        return routing.find_task(request.endpoint, request.holder, self._task_ids, request.params.word("taskId"))
 
     def _upstream(self, route: Route) -> Forwarder:
         if (upstream := self._source.live.upstreams.get(route.server.id)) is None:
@@ -202,6 +266,19 @@ def _check_advertised(request: Request, capability: str) -> None:
     endpoint = request.endpoint
     if endpoint.complete and capability not in endpoint.capabilities[request.era]:
         raise _unknown_method(request)
+
+
+def _check_knows_tasks(request: Request) -> None:
+    """Raises MISSING_CAPABILITY (ext-tasks 2026-07-28, Protocol Errors)."""
+    if not capabilities.declares(request.client.capabilities, capabilities.TASKS):
+        raise endings.missing_tasks()
+
+
+def _eras_for(method: Method, request: Request) -> frozenset[Era]:
+    """The eras of the servers that may get `request`; tasks differ too much to leave the client's own."""
+    if method.names is None or (request.era is Era.LEGACY and "task" in request.params.members):
+        return frozenset({request.era})
+    return method.eras
 
 
 def _unknown_method(request: Request) -> GatewayError:

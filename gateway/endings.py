@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import Raw
 
-from gateway import local
+from gateway import capabilities, local
 from gateway.errors import HTTP_STATUS, JSONRPC_CODE, OUTCOME, GatewayError, Kind
 from gateway.protocol import jsonrpc, results
 from gateway.protocol.versions import Era
@@ -64,6 +64,9 @@ def of_result(request: Request, body: Raw, shown: Raw, server_era: Era | None) -
     """The ending of a call that its server answered; `shown` is `body` under the client's names."""
     head = results.head(body)
     outcome, error = Outcome.OK, None
+    if head.resultType == "task" and server_era is Era.MODERN and not _knows_tasks(request):
+        failure = _CANNOT_FOLLOW if request.era is Era.LEGACY else missing_tasks()
+        return Ending(Outcome.PROTOCOL_ERROR, refusal(request, failure), "task", failure.message, body)
     if head.resultType == "input_required":
         outcome = Outcome.INPUT_REQUIRED
         if request.era is Era.LEGACY:
@@ -125,6 +128,23 @@ _CANNOT_ASK = GatewayError(
     "the server asks for more input before it answers, in a way that this client's protocol version does not know",
     reason="input_required",
 )
+
+
+_CANNOT_FOLLOW = GatewayError(
+    Kind.SERVER_PROTOCOL,
+    "the server has made a task of this request, in a way that this client's protocol version does not know",
+    reason="task",
+)
+
+
+def missing_tasks() -> GatewayError:
+    """A modern client must declare the extension in each request that needs it (ext-tasks 2026-07-28)."""
+    required: dict[str, object] = {"requiredCapabilities": {"extensions": {capabilities.TASKS: {}}}}
+    return GatewayError(Kind.MISSING_CAPABILITY, "Missing required client capability", data=required)
+
+
+def _knows_tasks(request: Request) -> bool:
+    return request.era is Era.MODERN and capabilities.declares(request.client.capabilities, capabilities.TASKS)
 
 
 def _status(client: Era, server: Era | None, code: int, status: int | None) -> int:

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 
 from msgspec import Raw
 
-from gateway import uris
+from gateway import task_places
+from gateway.glossary import Glossary
 from gateway.protocol import jsonrpc
 from gateway.protocol.eras import LEVELS
 from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.protocol.versions import Era
 from gateway.request import Request
-from gateway.uris import Naming
 
 LOG = "notifications/message"
 
@@ -33,43 +33,41 @@ LIST_CHANGED = frozenset(
 OURS = frozenset({"notifications/cancelled", "notifications/initialized", "notifications/subscriptions/acknowledged"})
 """Of the hop between the server and us."""
 
-OF_A_SESSION = frozenset({"notifications/resources/updated"})
-"""What modern clients hear on a stream of their own."""
+OF_A_SESSION = frozenset({"notifications/resources/updated", task_places.STATUS, task_places.CHANGED})
+"""What modern clients hear on a stream of their own, if at all."""
 
 
-def frame_for(request: Request, message: Message, token: int | None, naming: Naming) -> bytes | None:
+def frame_for(request: Request, message: Message, token: int | None, glossary: Glossary) -> bytes | None:
     """`message` as `request`'s client may see it, None when it may not; `token` is the one that we gave the server."""
     if message.kind is not MessageKind.NOTIFICATION or message.method in LIST_CHANGED | OURS:
         return None
     if message.method == "notifications/progress":
-        return _progress(request.params.progress_token, message, token)
+        return _progress(request.params.progress_token, message, token, glossary)
     if message.method == LOG and not _wants(request.client.log_level, message, request.era):
         return None
     if request.era is Era.MODERN and message.method in OF_A_SESSION:
         return None
-    return _notification(message, naming)
+    return _notification(message, glossary)
 
 
-def loose_frame(message: Message, level: Raw | None, naming: Naming) -> bytes | None:
+def loose_frame(message: Message, level: Raw | None, glossary: Glossary) -> bytes | None:
     """`message`, which a server sent outside any call to one legacy session; None when its client may not see it."""
     if message.kind is not MessageKind.NOTIFICATION or message.method in LIST_CHANGED | OURS:
         return None
     if message.method == "notifications/progress" or (message.method == LOG and not _wants(level, message, Era.LEGACY)):
         return None
-    return _notification(message, naming)
+    return _notification(message, glossary)
 
 
-def _notification(message: Message, naming: Naming) -> bytes:
-    params = message.params
-    if params is not None:
-        params = uris.notification_out(message.method, params, naming)
-    return jsonrpc.notification(message.method, params)
+def _notification(message: Message, glossary: Glossary) -> bytes:
+    return jsonrpc.notification(message.method, glossary.notification_out(message.method, message.params))
 
 
-def _progress(client_token: Raw | None, message: Message, token: int | None) -> bytes | None:
-    if client_token is None or token is None or message.params is None:
+def _progress(client_token: Raw | None, message: Message, token: int | None, glossary: Glossary) -> bytes | None:
+    shown = glossary.notification_out(message.method, message.params)
+    if client_token is None or token is None or shown is None:
         return None
-    params = jsonrpc.members(message.params)
+    params = jsonrpc.members(shown)
     if bytes(params.get("progressToken", b"")) != str(token).encode():
         return None
     return jsonrpc.notification(message.method, jsonrpc.encode({**params, "progressToken": client_token}))

@@ -12,14 +12,15 @@ from __future__ import annotations
 from typing import Protocol
 
 from msgspec import Raw
+from msgspec.structs import replace
 
-from gateway import questions, uris
+from gateway import questions
 from gateway.errors import JSONRPC_CODE, GatewayError
+from gateway.glossary import Glossary
 from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message
 from gateway.sink import Tell
 from gateway.upstream.values import Forward
-from gateway.uris import Naming
 
 
 class Asked(Protocol):
@@ -30,22 +31,20 @@ class Asked(Protocol):
 
 
 class Interaction:
-    """A `ServerRequests`: `naming` is that of the client's endpoint, `tell` passes the client's progress back."""
+    """A `ServerRequests`: `glossary` is the client's, `tell` passes the client's progress back."""
 
-    def __init__(self, client: Asked, naming: Naming, tell: Tell) -> None:
+    def __init__(self, client: Asked, glossary: Glossary, tell: Tell) -> None:
         self._client = client
-        self._naming = naming
+        self._glossary = glossary
         self._tell = tell
 
     async def answer(self, request: Message, call: Forward | None) -> bytes:
         theirs = request.id or Raw(b"null")
         if request.method == "ping":
             return jsonrpc.result(theirs, b"{}")
-        params = request.params
-        if params is not None:
-            params = uris.question_out(request.method, params, self._naming)
+        params = self._glossary.question_out(request.method, request.params)
         try:
             response = await self._client.ask(request.method, params, self._tell)
         except GatewayError as error:
             return jsonrpc.error(theirs, JSONRPC_CODE[error.kind], error.message)
-        return questions.reply(request, response)
+        return questions.reply(request, replace(response, body=self._glossary.answer_back(response)))

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gateway import __version__
+from gateway import __version__, capabilities
+from gateway.capabilities import Capabilities
 from gateway.errors import GatewayError, Kind
 from gateway.protocol import jsonrpc
 from gateway.protocol.listed import Listed
@@ -23,10 +24,11 @@ SETTLED_TTL_MS = 5_000
 """How long a modern client may keep a list; a list that may still grow may not be kept at all."""
 
 
-def initialized(endpoint: Endpoint, version: str) -> bytes:
-    """The result of `initialize` at the negotiated version."""
+def initialized(endpoint: Endpoint, version: str, *, lists_tasks: bool = True) -> bytes:
+    """The result of `initialize` at the negotiated version; `lists_tasks`: the caller may see all tasks of a server."""
     result: dict[str, object] = {"protocolVersion": version, "serverInfo": SERVER}
-    return _described(result, endpoint, Era.LEGACY)
+    advertised = endpoint.capabilities[Era.LEGACY]
+    return _described(result, endpoint, advertised if lists_tasks else capabilities.without_task_lists(advertised))
 
 
 def discovered(endpoint: Endpoint) -> bytes:
@@ -37,7 +39,7 @@ def discovered(endpoint: Endpoint) -> bytes:
         **_cache(endpoint),
         "_meta": {SERVER_INFO: SERVER},
     }
-    return _described(result, endpoint, Era.MODERN)
+    return _described(result, endpoint, endpoint.capabilities[Era.MODERN])
 
 
 def listed(endpoint: Endpoint, kind: Listed, era: Era, cursor: str | None) -> bytes:
@@ -72,11 +74,11 @@ def _cache(endpoint: Endpoint) -> dict[str, object]:
     return {"ttlMs": SETTLED_TTL_MS if endpoint.complete else 0, "cacheScope": "private"}
 
 
-def _described(result: Mapping[str, object], endpoint: Endpoint, era: Era) -> bytes:
+def _described(result: Mapping[str, object], endpoint: Endpoint, advertised: Capabilities) -> bytes:
     if endpoint.instructions is not None:
         result = {**result, "instructions": endpoint.instructions}
     members = {name: jsonrpc.text(value) for name, value in result.items()}
-    return bytes(jsonrpc.encode({**members, "capabilities": jsonrpc.encode(endpoint.capabilities[era])}))
+    return bytes(jsonrpc.encode({**members, "capabilities": jsonrpc.encode(advertised)}))
 
 
 def _spliced(name: str, values: Sequence[bytes], rest: bytes) -> bytes:

@@ -23,14 +23,16 @@ class Names(StrEnum):
     PROMPT = "prompt"
     URI = "uri"
     REF = "ref"
-    TASK = "task"
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """`capability`: what a server must advertise; `session`: it means something within a legacy session alone."""
+    """`names` is None where a task is named, whose id says by itself whose it is; such a method goes to a server of the
+    client's own era. `capability`: what a server must advertise; `session`: it means something within a legacy session
+    alone.
+    """
 
-    names: Names
+    names: Names | None
     eras: frozenset[Era]
     capability: str | None = None
     session: bool = False
@@ -47,11 +49,13 @@ FORWARDED: Mapping[str, Method] = {
     "resources/subscribe": Method(Names.URI, LEGACY, "resources", session=True),
     "resources/unsubscribe": Method(Names.URI, LEGACY, "resources", session=True),
     "completion/complete": Method(Names.REF, BOTH, "completions"),
-    "tasks/get": Method(Names.TASK, BOTH),
-    "tasks/cancel": Method(Names.TASK, BOTH),
-    "tasks/update": Method(Names.TASK, MODERN),
-    "tasks/result": Method(Names.TASK, LEGACY),
+    "tasks/get": Method(None, BOTH),
+    "tasks/cancel": Method(None, BOTH),
+    "tasks/update": Method(None, MODERN),
+    "tasks/result": Method(None, LEGACY),
 }
+
+OF_A_TASK = frozenset(name for name, method in FORWARDED.items() if method.names is None)
 
 _LEGACY_ALONE = {"initialize", "ping", "logging/setLevel", "tasks/list"}
 _MODERN_ALONE = {"server/discover", "subscriptions/listen"}

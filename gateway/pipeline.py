@@ -203,7 +203,8 @@ class Pipeline:
             inbound.caller, inbound.endpoint, version, bytes(handshake.capabilities), bytes(handshake.client_info)
         )
         endpoint = await self._dispatch.settled(endpoint)
-        body = jsonrpc.result(_id(message), local.initialized(endpoint, version))
+        lists_tasks = inbound.caller.key is None
+        body = jsonrpc.result(_id(message), local.initialized(endpoint, version, lists_tasks=lists_tasks))
         await sink.finish(Answer(body, headers={"Mcp-Session-Id": token}))
 
     async def _notified(self, session: Session | None, endpoint: Endpoint, message: Message, sink: Sink) -> None:

@@ -13,7 +13,8 @@ from msgspec import Raw
 
 from gateway.protocol.params import Params
 from gateway.protocol.versions import Era
-from gateway.routing import Endpoint
+from gateway.routing import Endpoint, Server
+from gateway.task_ids import Holder
 from gateway.upstream.values import ClientFacts, Scope
 from storage.records import Caller
 
@@ -39,6 +40,15 @@ class Request:
         return self.client.era
 
     @property
+    def holder(self) -> Holder:
+        """Who is given the ids of tasks."""
+        return self.endpoint.holder(self.caller.user_id, known=self.caller.key is not None)
+
+    @property
     def scope(self) -> Scope:
         """Who may share a server's session with this request."""
         return Scope(self.sid, self.caller.user_id)
+
+    def headers_for(self, server: Server) -> dict[str, str]:
+        """The client's headers that the allowlist passes to `server`."""
+        return {name: self.headers[name] for name in server.spec.forward_headers if name in self.headers}

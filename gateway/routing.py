@@ -16,10 +16,11 @@ from functools import cached_property
 import msgspec
 from msgspec import Raw
 
-from gateway import capabilities, templates, uris
+from gateway import capabilities, task_ids, templates, uris
 from gateway.capabilities import Capabilities
 from gateway.catalog import Catalog, ExposedEntry, exposed
 from gateway.errors import GatewayError, Kind
+from gateway.glossary import Glossary
 from gateway.methods import Names
 from gateway.ownership import Hidden
 from gateway.ownership import owners as owners_of
@@ -30,6 +31,7 @@ from gateway.protocol.mirrors import Mirror
 from gateway.protocol.params import Params
 from gateway.protocol.versions import Era
 from gateway.settings import ServerSpec
+from gateway.task_ids import Holder, TaskIds, TaskNames
 from gateway.uris import AS_THEY_ARE, Naming
 
 PAGE_SIZE = 1_000
@@ -52,13 +54,20 @@ class Server:
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where a call goes: `target` is the server's own name of the tool, prompt, resource or task, "" for a method that
-    names none; `naming` is what the server's URIs are called on the endpoint.
+    names none; `naming` is what the server's URIs are called on the endpoint, `tasks` what its tasks are called for the
+    caller.
     """
 
     server: Server
     target: str
     naming: Naming = AS_THEY_ARE
     mirrors: tuple[Mirror, ...] = ()
+    tasks: TaskNames = task_ids.AS_THEY_ARE
+
+    @property
+    def glossary(self) -> Glossary:
+        """What the server's things are called for the client."""
+        return Glossary(self.naming, self.tasks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +121,6 @@ class Endpoint:
     capabilities: Mapping[Era, Capabilities] = field(repr=False)
     instructions: str | None
     complete: bool
-    pages: Mapping[str, Route] = field(default_factory=dict, repr=False)
-    """The pages that tools advertise, by URI, whether they are listed or not."""
-    calls: Mapping[str, Route] = field(default_factory=dict, repr=False)
-    """Tools by the names that their own server's pages know them by, where one server alone has such a tool."""
 
     @property
     def tools(self) -> tuple[ExposedEntry, ...]:
@@ -147,9 +152,34 @@ class Endpoint:
     def by_slug(self) -> Mapping[str, Server]:
         return {server.slug: server for server in self.servers}
 
+    @cached_property
+    def pages(self) -> Mapping[str, Route]:
+        """The pages that tools advertise, by URI, whether they are listed or not; of two equal ones the first."""
+        pages: dict[str, Route] = {}
+        book = self.books[Listed.TOOLS]
+        for entry in book.entries:
+            route = book.routes[entry.exposed]
+            for uri in entry.pages:
+                pages.setdefault(route.naming.out(uri), Route(route.server, uri, route.naming))
+        return pages
+
+    @cached_property
+    def apps_tools(self) -> Mapping[str, Route]:
+        """Tools by their servers' own names, as pages call them, where no two servers have one of a name (MCP Apps)."""
+        own: dict[str, list[Route]] = {}
+        book = self.books[Listed.TOOLS]
+        for entry in book.entries if self.prefixed else ():
+            if entry.for_apps:
+                own.setdefault(entry.original, []).append(book.routes[entry.exposed])
+        return {name: routes[0] for name, routes in own.items() if len(routes) == 1}
+
     def naming_of(self, server: Server) -> Naming:
         """What the URIs of `server` are called here."""
         return Naming(server.slug) if self.prefixed else AS_THEY_ARE
+
+    def holder(self, user_id: int, *, known: bool) -> Holder:
+        """A user as one who is given the ids of tasks; `known` by a key, so that users can be told apart."""
+        return Holder(user_id, self.key, bare=not known and not self.is_shared)
 
     def whole(self, target: str = "") -> Route | None:
         """The route of what can only be for the one server of this endpoint; None when it has several."""
@@ -214,8 +244,6 @@ def find(endpoint: Endpoint, names: Names, params: Params) -> Route:
             return find_resource(endpoint, params.word("uri"))
         case Names.REF:
             return _referred(endpoint, params)
-        case Names.TASK:
-            return _task(endpoint, params.word("taskId"))
 
 
 def find_resource(endpoint: Endpoint, uri: str) -> Route:
@@ -271,8 +299,8 @@ def _named(endpoint: Endpoint, listed: Listed, name: str) -> Route:
     if not endpoint.complete and (whole := endpoint.whole(name)) is not None:
         return whole
     if listed is Listed.TOOLS:
-        if (called := endpoint.calls.get(name)) is not None:
-            return called
+        if (called_by_a_page := endpoint.apps_tools.get(name)) is not None:
+            return called_by_a_page
         raise GatewayError(Kind.UNKNOWN_TOOL, f"Unknown tool: {name[:128]}")
     raise GatewayError(Kind.INVALID_PARAMS, f"Unknown prompt: {name[:128]}", reason="unknown_prompt")
 
@@ -298,10 +326,16 @@ def _referred(endpoint: Endpoint, params: Params) -> Route:
     return endpoint.books[Listed.TEMPLATES].routes.get(uri) or find_resource(endpoint, uri)
 
 
-def _task(endpoint: Endpoint, task_id: str) -> Route:
-    if (route := endpoint.whole(task_id)) is None:
-        raise GatewayError(Kind.INVALID_PARAMS, f"Unknown task: {task_id[:128]}", reason="unknown_task")
-    return route
+def find_task(endpoint: Endpoint, holder: Holder, ids: TaskIds, name: str) -> Route:
+    """The server of a task. Raises INVALID_PARAMS, in the same words whatever is wrong."""
+    if holder.bare:
+        return Route(endpoint.servers[0], name)
+    server_id, task_id = ids.read(holder, name)
+    for server in endpoint.servers:
+        if server.id == server_id:
+            tasks = ids.names(holder, server_id, {task_id: name})
+            return Route(server, task_id, endpoint.naming_of(server), tasks=tasks)
+    raise task_ids.unknown_task()
 
 
 def _endpoint(selection: Selection, shelves: Sequence[Shelf], before: Endpoint | None) -> Endpoint:
@@ -319,8 +353,6 @@ def _endpoint(selection: Selection, shelves: Sequence[Shelf], before: Endpoint |
         capabilities={era: capabilities.advertised(catalogs, era, shared=is_shared) for era in Era},
         instructions=_instructions(chosen, selection.description),
         complete=all(catalog is not None for catalog in catalogs),
-        pages=_pages(books[Listed.TOOLS]) if is_shared else {},
-        calls=_calls(books[Listed.TOOLS]) if is_shared else {},
     )
 
 
@@ -345,25 +377,6 @@ def _book(listed: Listed, offers: Sequence[tuple[Shelf, Naming]], before: Book |
         marks={era: hashlib.sha256(b"".join(entry.mark[era] for entry in entries)).digest() for era in Era},
         hidden=tuple(hidden),
     )
-
-
-def _pages(tools: Book) -> Mapping[str, Route]:
-    """Of two servers with one page's URI the first counts."""
-    pages: dict[str, Route] = {}
-    for entry in tools.entries:
-        route = tools.routes[entry.exposed]
-        for uri in entry.app.pages:
-            pages.setdefault(route.naming.out(uri), Route(route.server, uri, route.naming))
-    return pages
-
-
-def _calls(tools: Book) -> Mapping[str, Route]:
-    """A page calls its server's tools by their own names; clients show it on an endpoint where they have others."""
-    named: dict[str, list[Route]] = {}
-    for entry in tools.entries:
-        if entry.app.calls:
-            named.setdefault(entry.original, []).append(tools.routes[entry.exposed])
-    return {name: routes[0] for name, routes in named.items() if len(routes) == 1}
 
 
 def _instructions(shelves: Iterable[Shelf], description: str | None) -> str | None:

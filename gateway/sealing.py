@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import re
 from collections.abc import Sequence
 
@@ -37,13 +38,20 @@ class Sealer:
             raise ValueError(f"sealing keys must be {KEY_BYTES} bytes each, and at least one")
         self._ring = {_key_id(key): AESGCM(_subkey(key, purpose)) for key in keys}
         self._newest = _key_id(keys[0])
+        self._nonces = _subkey(keys[0], f"{purpose} nonce")
 
     def seal(self, plain: bytes, nonce: bytes) -> str:
         """`plain` as a URL-safe token; `nonce` is 12 bytes, never used twice."""
         ciphertext = self._ring[self._newest].encrypt(nonce, plain, self._newest)
         return base64.urlsafe_b64encode(self._newest + nonce + ciphertext).rstrip(b"=").decode()
 
-    def open(self, token: str) -> bytes:
+    def seal_alike(self, plain: bytes) -> str:
+        """`plain` as a token that is always the same under one key: its nonce is a keyed hash of `plain`, so that
+        equal nonces mean equal texts (a synthetic nonce, as in RFC 5297 §1.3.2).
+        """
+        return self.seal(plain, hmac.digest(self._nonces, plain, "sha256")[:NONCE_BYTES])
+
+    def unseal(self, token: str) -> bytes:
         """What `seal` was given. Raises `BadSeal`."""
         if _TOKEN.fullmatch(token) is None:  # b64decode takes the other alphabet as well, and skips what is in neither
             raise BadSeal("not a sealed token")

@@ -297,7 +297,7 @@ class Sessions:
         if len(token) > MAX_ID_BYTES:
             return None
         try:
-            return msgspec.json.decode(self._sealer.open(token), type=SessionFacts)
+            return msgspec.json.decode(self._sealer.unseal(token), type=SessionFacts)
         except (BadSeal, UnicodeEncodeError, msgspec.DecodeError):
             return None
 

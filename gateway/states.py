@@ -80,7 +80,7 @@ class States:
     def unwrap(self, raw: Raw, bond: Bond) -> Held:
         """What stands behind the client's `raw`. Raises INVALID_PARAMS, in the same words whatever is wrong."""
         try:
-            held = msgspec.msgpack.decode(self._sealer.open(jsonrpc.string(raw) or ""), type=Held)
+            held = msgspec.msgpack.decode(self._sealer.unseal(jsonrpc.string(raw) or ""), type=Held)
         except (BadSeal, UnicodeEncodeError, msgspec.MsgspecError):
             raise _refused() from None
         if held.bond != bond or held.expires <= self._now() or held.round >= MOST_ROUNDS:

@@ -24,6 +24,7 @@ from gateway.protocol.jsonrpc import NotAnObject
 
 ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 UPDATED = "notifications/resources/updated"
+TASKS = "notifications/tasks"
 FLAGS: Mapping[str, str] = {
     "toolsListChanged": "notifications/tools/list_changed",
     "promptsListChanged": "notifications/prompts/list_changed",
@@ -31,8 +32,8 @@ FLAGS: Mapping[str, str] = {
 }
 """Members of a filter, and the notifications that they ask for."""
 
-MOST_URIS = 1_000
-"""Resources that one stream follows at most."""
+MOST_NAMES = 1_000
+"""Resources, and tasks, that one stream follows at most."""
 
 MOST_WAITING = 2_000
 """Frames that wait for one reader at most; the oldest is dropped."""
@@ -40,10 +41,11 @@ MOST_WAITING = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A filter: notifications by method, and resources by the URIs that the client knows."""
+    """A filter: notifications by method, resources and tasks as the client calls them."""
 
     methods: frozenset[str]
     uris: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Listen:
         self.methods = methods
         self.resources: Mapping[Resource, str] = {}
         """What is followed, and what the client calls it."""
+        self.tasks: tuple[str, ...] = ()
+        """Tasks that are followed, as the client calls them."""
         self._id = jsonrpc.copy(id)
         self._waiting: dict[str, bytes] = {}
         self._stirred = asyncio.Event()
@@ -72,6 +76,8 @@ class Listen:
         honoured: dict[str, object] = {flag: True for flag, method in FLAGS.items() if method in self.methods}
         if self.resources:
             honoured["resourceSubscriptions"] = list(self.resources.values())
+        if self.tasks:
+            honoured["taskIds"] = list(self.tasks)
         return self._frame(ACKNOWLEDGED, {"notifications": jsonrpc.text(honoured)})
 
     def result(self) -> bytes:
@@ -88,6 +94,10 @@ class Listen:
     def updated(self, uri: str, params: Mapping[str, Raw]) -> None:
         """A resource has changed; `params` name it as the client knows it."""
         self._put(uri, self._frame(UPDATED, params))
+
+    def task_changed(self, name: str, params: Mapping[str, Raw]) -> None:
+        """A task has changed; `params` are all of it, under the client's `name`."""
+        self._put(f"{TASKS} {name}", self._frame(TASKS, params))
 
     def end(self) -> None:
         """Let the stream end properly after what waits."""
@@ -207,7 +217,7 @@ def wanted(params: Mapping[str, Raw]) -> Wanted:
     except NotAnObject as error:
         raise GatewayError(Kind.INVALID_PARAMS, "Invalid params: notifications must be an object") from error
     methods = frozenset(method for flag, method in FLAGS.items() if _flag(found, flag))
-    return Wanted(methods, _uris(found.get("resourceSubscriptions")))
+    return Wanted(methods, _names(found, "resourceSubscriptions"), _names(found, "taskIds"))
 
 
 def _flag(found: Mapping[str, Raw], name: str) -> bool:
@@ -217,15 +227,15 @@ def _flag(found: Mapping[str, Raw], name: str) -> bool:
     return value == b"true"
 
 
-def _uris(raw: Raw | None) -> tuple[str, ...]:
+def _names(found: Mapping[str, Raw], member: str) -> tuple[str, ...]:
     try:
-        uris = [] if raw is None else msgspec.json.decode(raw, type=list[str])
+        names = msgspec.json.decode(found.get(member, b"[]"), type=list[str])
     except msgspec.MsgspecError as error:
-        words = "Invalid params: notifications.resourceSubscriptions must be an array of strings"
+        words = f"Invalid params: notifications.{member} must be an array of strings"
         raise GatewayError(Kind.INVALID_PARAMS, words) from error
-    if len(uris) > MOST_URIS:
-        raise GatewayError(Kind.INVALID_PARAMS, f"Invalid params: at most {MOST_URIS} resources in one subscription")
-    return tuple(dict.fromkeys(uris))
+    if len(names) > MOST_NAMES:
+        raise GatewayError(Kind.INVALID_PARAMS, f"Invalid params: notifications.{member}: at most {MOST_NAMES}")
+    return tuple(dict.fromkeys(names))
 
 
 def _below(parent: str, uri: str) -> str | None:

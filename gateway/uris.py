@@ -17,14 +17,13 @@ from dataclasses import dataclass
 
 from msgspec import Raw
 
-from gateway.protocol import jsonrpc
-from gateway.protocol.jsonrpc import NotAnArray, NotAnObject
+from gateway.protocol import edits, jsonrpc
+from gateway.protocol.edits import Edit
 from gateway.protocol.listed import Listed
 
 KEPT_SCHEMES = ("ui://", "skill://")
 WEB = ("https://", "http://")
 
-_Edit = Callable[[Raw], Raw]
 _MAY_HOLD_URIS = re.compile(rb'uri"|Uri"|Template"|\\u')
 """What a text holds that names a URI anywhere; an escape may spell anything."""
 
@@ -74,37 +73,44 @@ def entry_out(listed: Listed, definition: Raw, naming: Naming) -> Raw:
     if naming.slug is None:
         return definition
     if listed in (Listed.RESOURCES, Listed.TEMPLATES):
-        return _members(definition, {listed.key: _wrapped(naming)})
-    return _members(definition, {"_meta": _apps(naming)}) if listed is Listed.TOOLS else definition
+        return edits.members(definition, {listed.key: _wrapped(naming)})
+    return edits.members(definition, {"_meta": _apps(naming)}) if listed is Listed.TOOLS else definition
+
+
+def pages_of(tool: Raw) -> tuple[str, ...]:
+    """The pages that a tool's definition advertises, listed or not, as its server names them."""
+    meta = edits.opened(edits.opened(tool).get("_meta"))
+    found = (edits.opened(meta.get("ui")).get("resourceUri"), *map(meta.get, _OF_APPS))
+    return tuple(uri for uri in dict.fromkeys(jsonrpc.word(raw) for raw in found if raw is not None) if uri)
 
 
 def result_out(method: str, result: Raw, naming: Naming) -> Raw:
     """The result of `method`."""
     if naming.slug is None or _MAY_HOLD_URIS.search(result) is None:
         return result
-    edits = _RESULTS.get(method)
-    return result if edits is None else _members(result, edits(naming))
+    places = _RESULTS.get(method)
+    return result if places is None else edits.members(result, places(naming))
 
 
 def error_out(error: Raw, naming: Naming) -> Raw:
     """An error object, whose `data` may name the resource that was not found."""
     if naming.slug is None:
         return error
-    return _members(error, {"data": lambda data: _members(data, {"uri": _wrapped(naming)})})
+    return edits.members(error, {"data": lambda data: edits.members(data, {"uri": _wrapped(naming)})})
 
 
 def notification_out(method: str, params: Raw, naming: Naming) -> Raw:
     """The params of a server's notification."""
-    if naming.slug is None or method != "notifications/resources/updated":
+    if naming.slug is None or (places := _NOTIFICATIONS.get(method)) is None:
         return params
-    return _members(params, {"uri": _wrapped(naming)})
+    return edits.members(params, places(naming))
 
 
 def question_out(method: str, params: Raw, naming: Naming) -> Raw:
     """The params of a server's own request."""
     if naming.slug is None or method != "sampling/createMessage" or _MAY_HOLD_URIS.search(params) is None:
         return params
-    return _members(params, {"messages": _each(_content(naming))})
+    return edits.members(params, {"messages": edits.each(_content(naming))})
 
 
 def params_back(method: str, members: Mapping[str, Raw], naming: Naming) -> Mapping[str, Raw]:
@@ -112,39 +118,39 @@ def params_back(method: str, members: Mapping[str, Raw], naming: Naming) -> Mapp
     if naming.slug is None:
         return members
     if method in ("resources/read", "resources/subscribe", "resources/unsubscribe"):
-        return _edited(members, {"uri": _unwrapped(naming)})
+        return edits.edited(members, {"uri": _unwrapped(naming)})
     if method == "completion/complete":
-        return _edited(members, {"ref": lambda ref: _members(ref, {"uri": _unwrapped(naming)})})
+        return edits.edited(members, {"ref": lambda ref: edits.members(ref, {"uri": _unwrapped(naming)})})
     return members
 
 
-def _of_call(naming: Naming) -> dict[str, _Edit]:
-    return {"content": _each(_block(naming)), "_meta": _apps(naming), **_of_question(naming)}
+def _of_call(naming: Naming) -> dict[str, Edit]:
+    return {"content": edits.each(_block(naming)), "_meta": _apps(naming), **_of_question(naming)}
 
 
-def _of_prompt(naming: Naming) -> dict[str, _Edit]:
-    return {"messages": _each(_content(naming)), **_of_question(naming)}
+def _of_prompt(naming: Naming) -> dict[str, Edit]:
+    return {"messages": edits.each(_content(naming)), **_of_question(naming)}
 
 
-def _of_read(naming: Naming) -> dict[str, _Edit]:
-    return {"contents": _each(lambda one: _members(one, {"uri": _wrapped(naming)})), **_of_question(naming)}
+def _of_read(naming: Naming) -> dict[str, Edit]:
+    return {"contents": edits.each(lambda one: edits.members(one, {"uri": _wrapped(naming)})), **_of_question(naming)}
 
 
-def _of_task(naming: Naming) -> dict[str, _Edit]:
-    return {"result": lambda result: _members(result, _of_call(naming)), **_of_question(naming)}
+def _of_task(naming: Naming) -> dict[str, Edit]:
+    return {"result": lambda result: edits.members(result, _of_call(naming)), **_of_question(naming)}
 
 
-def _of_question(naming: Naming) -> dict[str, _Edit]:
+def _of_question(naming: Naming) -> dict[str, Edit]:
     """`inputRequests`: server's requests by key (MCP 2026-07-28 `basic/patterns/mrtr`)."""
 
     def asked(request: Raw) -> Raw:
-        method = jsonrpc.string(_opened(request).get("method", b"null")) or ""
-        return _members(request, {"params": lambda params: question_out(method, params, naming)})
+        method = jsonrpc.string(edits.opened(request).get("method", b"null")) or ""
+        return edits.members(request, {"params": lambda params: question_out(method, params, naming)})
 
-    return {"inputRequests": lambda requests: _members(requests, dict.fromkeys(_opened(requests), asked))}
+    return {"inputRequests": lambda requests: edits.members(requests, dict.fromkeys(edits.opened(requests), asked))}
 
 
-_RESULTS: Mapping[str, Callable[[Naming], dict[str, _Edit]]] = {
+_RESULTS: Mapping[str, Callable[[Naming], dict[str, Edit]]] = {
     "tools/call": _of_call,
     "prompts/get": _of_prompt,
     "resources/read": _of_read,
@@ -152,89 +158,50 @@ _RESULTS: Mapping[str, Callable[[Naming], dict[str, _Edit]]] = {
     "tasks/result": _of_call,
 }
 
+_NOTIFICATIONS: Mapping[str, Callable[[Naming], dict[str, Edit]]] = {
+    "notifications/resources/updated": lambda naming: {"uri": _wrapped(naming)},
+    "notifications/tasks": _of_task,
+}
 
-def _content(naming: Naming) -> _Edit:
+
+def _content(naming: Naming) -> Edit:
     """A message whose `content` is a block, or several."""
     block = _block(naming)
 
     def content(raw: Raw) -> Raw:
-        return block(raw) if jsonrpc.is_object(raw) else _each(block)(raw)
+        return block(raw) if jsonrpc.is_object(raw) else edits.each(block)(raw)
 
-    return lambda message: _members(message, {"content": content})
+    return lambda message: edits.members(message, {"content": content})
 
 
-def _block(naming: Naming) -> _Edit:
+def _block(naming: Naming) -> Edit:
     """A content block: `resource_link`, an embedded `resource`, or a tool's result with blocks of its own."""
     wrapped = _wrapped(naming)
 
     def block(raw: Raw) -> Raw:
-        match jsonrpc.string(_opened(raw).get("type", b"null")):
+        match jsonrpc.string(edits.opened(raw).get("type", b"null")):
             case "resource_link":
-                return _members(raw, {"uri": wrapped})
+                return edits.members(raw, {"uri": wrapped})
             case "resource":
-                return _members(raw, {"resource": lambda resource: _members(resource, {"uri": wrapped})})
+                return edits.members(raw, {"resource": lambda resource: edits.members(resource, {"uri": wrapped})})
             case "tool_result":
-                return _members(raw, {"content": _each(block)})
+                return edits.members(raw, {"content": edits.each(block)})
         return raw
 
     return block
 
 
-def _apps(naming: Naming) -> _Edit:
+def _apps(naming: Naming) -> Edit:
     """`_meta` of a tool, or of its result (MCP Apps, 2026-01-26)."""
     wrapped = _wrapped(naming)
-    edits: dict[str, _Edit] = dict.fromkeys(_OF_APPS, wrapped)
-    edits["ui"] = lambda ui: _members(ui, {"resourceUri": wrapped})
-    return lambda meta: _members(meta, edits)
+    places: dict[str, Edit] = dict.fromkeys(_OF_APPS, wrapped)
+    places["ui"] = lambda ui: edits.members(ui, {"resourceUri": wrapped})
+    return lambda meta: edits.members(meta, places)
 
 
-def _wrapped(naming: Naming) -> _Edit:
-    return lambda raw: _string(raw, naming.out)
+def _wrapped(naming: Naming) -> Edit:
+    return edits.string(naming.out)
 
 
-def _unwrapped(naming: Naming) -> _Edit:
-    return lambda raw: _string(raw, naming.back)
-
-
-def _string(raw: Raw, change: Callable[[str], str]) -> Raw:
-    """A string changed; what is none stays, and so do the bytes of one that the change leaves alone."""
-    before = jsonrpc.string(raw)
-    if before is None or (after := change(before)) == before:
-        return raw
-    return jsonrpc.text(after)
-
-
-def _each(edit: _Edit) -> _Edit:
-    """`edit` for every element of an array; what is none stays."""
-
-    def edited(raw: Raw) -> Raw:
-        try:
-            elements = jsonrpc.elements(raw)
-        except NotAnArray:
-            return raw
-        changed = [edit(element) for element in elements]
-        if all(new is old for new, old in zip(changed, elements, strict=True)):
-            return raw
-        return Raw(b"[" + b",".join(map(bytes, changed)) + b"]")
-
-    return edited
-
-
-def _members(raw: Raw, edits: Mapping[str, _Edit]) -> Raw:
-    """An object with some members edited; what is none stays, and an object that no edit changes keeps its bytes."""
-    before = _opened(raw)
-    after = _edited(before, edits)
-    return raw if after is before else jsonrpc.encode(after)
-
-
-def _edited(before: Mapping[str, Raw], edits: Mapping[str, _Edit]) -> Mapping[str, Raw]:
-    changed = {key: edit(before[key]) for key, edit in edits.items() if key in before}
-    changed = {key: raw for key, raw in changed.items() if raw is not before[key]}
-    return {**before, **changed} if changed else before
-
-
-def _opened(raw: Raw) -> dict[str, Raw]:
-    try:
-        return jsonrpc.members(raw)
-    except NotAnObject:
-        return {}
+def _unwrapped(naming: Naming) -> Edit:
+    return edits.string(naming.back)

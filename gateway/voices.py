@@ -14,6 +14,7 @@ from typing import Protocol
 
 from gateway.errors import JSONRPC_CODE
 from gateway.frames import loose_frame
+from gateway.glossary import Glossary
 from gateway.interaction import Interaction
 from gateway.live import Live
 from gateway.protocol import jsonrpc
@@ -22,9 +23,9 @@ from gateway.routing import Server
 from gateway.sessions import Session, Sessions
 from gateway.sink import cannot_be_asked
 from gateway.subscriptions import UPDATED, Subscriptions
+from gateway.task_ids import TaskIds
 from gateway.upstream.scopes import HOUSE, session_of
 from gateway.upstream.values import ScopeKey
-from gateway.uris import Naming
 
 
 class Source(Protocol):
@@ -35,31 +36,35 @@ class Source(Protocol):
 class Voices:
     """The audiences of all servers."""
 
-    def __init__(self, source: Source, sessions: Sessions, subscriptions: Subscriptions) -> None:
+    def __init__(self, source: Source, sessions: Sessions, subscriptions: Subscriptions, task_ids: TaskIds) -> None:
         self._source = source
         self._sessions = sessions
         self._subscriptions = subscriptions
+        self._task_ids = task_ids
 
     def of(self, server: Server) -> Voice:
         """The audience of one server."""
-        return Voice(server, self._source, self._sessions, self._subscriptions)
+        return Voice(server, self._source, self._sessions, self._subscriptions, self._task_ids)
 
 
 class Voice:
     """An `Audience`: hears what one server says outside calls."""
 
-    def __init__(self, server: Server, source: Source, sessions: Sessions, subscriptions: Subscriptions) -> None:
+    def __init__(
+        self, server: Server, source: Source, sessions: Sessions, subscriptions: Subscriptions, task_ids: TaskIds
+    ) -> None:
         self._server = server
         self._source = source
         self._sessions = sessions
         self._subscriptions = subscriptions
+        self._task_ids = task_ids
 
     def heard(self, scope: ScopeKey, message: Message) -> None:
         if scope == HOUSE:
             if message.method == UPDATED and message.params is not None:
                 self._subscriptions.updated(self._server.id, jsonrpc.members(message.params))
         elif (session := self._session(scope)) is not None:
-            frame = loose_frame(message, session.level, self._naming(session))
+            frame = loose_frame(message, session.level, self._glossary(session))
             if frame is not None:
                 session.say(frame)
 
@@ -68,14 +73,17 @@ class Voice:
         if session is None:
             refused = cannot_be_asked()
             return jsonrpc.error(request.id, JSONRPC_CODE[refused.kind], refused.message)
-        return await Interaction(session, self._naming(session), _unheard).answer(request, None)
+        return await Interaction(session, self._glossary(session), _unheard).answer(request, None)
 
     def _session(self, scope: ScopeKey) -> Session | None:
         sid = session_of(scope)
         return None if sid is None else self._sessions.alive(sid)
 
-    def _naming(self, session: Session) -> Naming:
-        return self._source.live.table.endpoint(session.facts.endpoint).naming_of(self._server)
+    def _glossary(self, session: Session) -> Glossary:
+        live, facts = self._source.live, session.facts
+        endpoint = live.table.endpoint(facts.endpoint)
+        holder = endpoint.holder(facts.user_id, known=live.keys.local is None)
+        return Glossary(endpoint.naming_of(self._server), self._task_ids.names(holder, self._server.id))
 
 
 async def _unheard(params: object) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.dialects import Dialect, address_of, engine_of
+from storage.embedded import Connections
 from storage.errors import DatabaseUnavailable
 from storage.failures import meaning_of
 from storage.settings import DatabaseSettings
@@ -31,7 +32,8 @@ class Database:
     def __init__(self, settings: DatabaseSettings) -> None:
         self._address = address_of(settings.url)
         self._settings = settings
-        self._engine = engine_of(self._address, settings)
+        self._embedded = Connections()
+        self._engine = engine_of(self._address, settings, self._embedded)
         self._writer = self._engine.execution_options(writing=True)
 
     def __repr__(self) -> str:
@@ -77,6 +79,7 @@ class Database:
     async def close(self) -> None:
         """Close the pool; connections in use are closed when they are returned."""
         await self._engine.dispose()
+        await self._embedded.ended()
 
     @asynccontextmanager
     async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from storage import embedded
+from storage.embedded import Connections
 from storage.errors import DatabaseMisconfigured
 from storage.escaping import EscapingConnection
 from storage.settings import DatabaseSettings
@@ -80,9 +81,9 @@ def address_of(url: str) -> Address:
     return Address(dialect, _label(dialect, parsed), parsed.set(drivername=DRIVERS[dialect], query=query))
 
 
-def engine_of(address: Address, settings: DatabaseSettings) -> AsyncEngine:
-    """A pool of connections that are all set up alike; none is opened yet. Raises `DatabaseMisconfigured` when the
-    engine's driver is not installed.
+def engine_of(address: Address, settings: DatabaseSettings, embedded_ones: Connections) -> AsyncEngine:
+    """A pool of connections that are all set up alike; none is opened yet, and those to an embedded file will be
+    among `embedded_ones`. Raises `DatabaseMisconfigured` when the engine's driver is not installed.
     """
     driver = DRIVERS[address.dialect].partition("+")[2]
     if find_spec(driver) is None:
@@ -99,7 +100,7 @@ def engine_of(address: Address, settings: DatabaseSettings) -> AsyncEngine:
         pool_pre_ping=address.dialect != "sqlite",
         json_deserializer=str,  # asyncpg decodes by itself; `JsonText` is spoken to in text
         hide_parameters=True,  # parameters are payloads: they stay out of errors and logs
-        connect_args=_connect_args(address.dialect),
+        connect_args=_connect_args(address.dialect, embedded_ones),
     )
     if address.dialect == "sqlite":
         event.listen(engine.sync_engine, "begin", embedded.begin)
@@ -131,9 +132,9 @@ def _label(dialect: Dialect, url: URL) -> str:
     return f"{product} database {url.database} at {place}"
 
 
-def _connect_args(dialect: Dialect) -> dict[str, Any]:
+def _connect_args(dialect: Dialect, embedded_ones: Connections) -> dict[str, Any]:
     if dialect == "sqlite":
-        return {"async_creator_fn": embedded.opened}
+        return {"async_creator_fn": embedded_ones.open}
     if dialect == "postgresql":
         return {"server_settings": {"timezone": "UTC", "application_name": "mcp-gateway"}}
     return {

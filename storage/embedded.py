@@ -12,6 +12,7 @@ import sqlite3
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import aiosqlite
 from sqlalchemy import Connection
@@ -33,20 +34,48 @@ class _Connection(sqlite3.Connection):
 
 
 class _Driver(aiosqlite.Connection):
-    """A connection that may be stopped twice, as SQLAlchemy does with one whose closing is cancelled: the driver's
-    thread ends with the first stop, and whoever waited for the second would wait for ever.
+    """A connection that may be stopped while it is being closed, as SQLAlchemy does when somebody stops waiting for
+    that: the thread ends with the first stop, and whoever waited for another one would wait for ever.
     """
 
-    _ending: asyncio.Future[Any] | None = None
+    stopped = False
 
     def stop(self) -> asyncio.Future[Any] | None:
-        if self._ending is not None:
+        if self.stopped:
             return None
-        self._ending = super().stop()
-        return self._ending
+        self.stopped = True
+        return super().stop()
+
+    async def close(self) -> None:
+        if (ending := self.stop()) is not None:
+            await ending
+
+    def join(self) -> None:
+        """Wait, bounded, until the thread has ended."""
+        self._thread.join(BUSY_SECONDS)
 
 
-async def opened(file: str, **options: Any) -> aiosqlite.Connection:
+class Connections:
+    """The connections of one database, each with a thread of its own."""
+
+    def __init__(self) -> None:
+        self._drivers: WeakSet[_Driver] = WeakSet()
+
+    async def open(self, file: str, **options: Any) -> aiosqlite.Connection:
+        """As `opened`."""
+        connection = await opened(file, **options)
+        self._drivers.add(connection)
+        return connection
+
+    async def ended(self) -> None:
+        """Wait for those that were closed, if need be by somebody who did not wait: a thread's last word is for a loop
+        that still runs.
+        """
+        for driver in [driver for driver in self._drivers if driver.stopped]:
+            await asyncio.to_thread(driver.join)
+
+
+async def opened(file: str, **options: Any) -> _Driver:
     """Open the file in the driver's autocommit mode, so that nobody but `begin` begins. Raises `sqlite3.Error`."""
     own = {"timeout": BUSY_SECONDS, "isolation_level": None, "factory": _Connection}
     connection = _Driver(partial(sqlite3.connect, file, **options | own), iter_chunk_size=64)

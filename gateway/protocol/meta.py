@@ -68,10 +68,15 @@ def for_modern(
     return foreign(meta) | {key: raw for key, raw in own.items() if raw is not None}
 
 
-def for_legacy(meta: Mapping[str, Raw], *, progress_token: Raw | int | None = None) -> dict[str, Raw]:
-    """The `_meta` of a request to a legacy server; empty when there is nothing to say."""
+def for_legacy(
+    meta: Mapping[str, Raw], *, progress_token: Raw | int | None = None, related: bool = False
+) -> dict[str, Raw]:
+    """The `_meta` of a request to a legacy server; empty when there is nothing to say. `related`: the client is legacy
+    as well, and may say which task the request belongs to.
+    """
     token = _token(progress_token)
-    return foreign(meta) if token is None else {**foreign(meta), PROGRESS_TOKEN: token}
+    kept = {key: raw for key, raw in meta.items() if key not in HOP_KEYS or (related and key == RELATED_TASK)}
+    return kept if token is None else {**kept, PROGRESS_TOKEN: token}
 
 
 def _token(token: Raw | int | None) -> Raw | None:

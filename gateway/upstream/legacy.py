@@ -120,8 +120,11 @@ class LegacyLine:
         self._turn = asyncio.Lock()
 
     def compose(self, id: int, call: Forward) -> WireRequest:
-        reserved = meta.for_legacy(call.meta, progress_token=token_of(id, call))
-        params = {**call.params, "_meta": jsonrpc.encode(reserved)} if reserved else call.params
+        modern = call.client.era is Era.MODERN
+        reserved = meta.for_legacy(call.meta, progress_token=token_of(id, call), related=not modern)
+        params = {key: raw for key, raw in call.params.items() if not (modern and key == "task")}
+        if reserved:
+            params["_meta"] = jsonrpc.encode(reserved)
         body = request(id, call.method, params)
         return WireRequest(
             id, body, self._with(call.headers), self._pause_of(call), lasting=call.lasting, on_pause=call.on_pause

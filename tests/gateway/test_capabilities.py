@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from gateway.capabilities import advertised
+from gateway.capabilities import advertised, declares, without_task_lists
 from gateway.catalog import Catalog
 from gateway.protocol.versions import Era
 
@@ -68,3 +68,24 @@ def test_a_server_that_was_never_listed_may_have_tools() -> None:
 def test_capabilities_of_another_shape_advertise_nothing() -> None:
     odd = Catalog(Era.MODERN, "x", Raw(b"[]"), None, None, {}, b"", 0)
     assert shown(odd, era=Era.MODERN, shared=False) == {}
+
+
+def test_servers_with_legacy_tasks_share_what_one_caller_may_see_of_them() -> None:
+    lister = saying(Era.LEGACY, tools={}, tasks={"list": {}, "requests": {"tools": {"call": {}}}})
+    asker = saying(Era.LEGACY, tools={}, tasks={"cancel": {}, "requests": {"other": {}}})
+    assert shown(lister, asker, era=Era.LEGACY)["tasks"] == {"cancel": {}, "requests": {"tools": {"call": {}}}}
+    assert "tasks" not in shown(asker, era=Era.LEGACY)
+    assert "tasks" not in shown(lister, era=Era.MODERN)
+
+
+def test_tasks_that_cannot_be_listed_are_tasks_still() -> None:
+    said = {"tools": Raw(b"{}"), "tasks": Raw(b'{ "list":{},"cancel":{ } }')}
+    assert without_task_lists(said) == {"tools": Raw(b"{}"), "tasks": Raw(b'{"cancel":{ }}')}
+    for same in ({"tools": Raw(b"{}")}, {"tasks": Raw(b"{}")}, {"tasks": Raw(b"1")}):
+        assert without_task_lists(same) is same
+
+
+def test_a_client_declares_an_extension_by_name() -> None:
+    assert declares(Raw(b'{"extensions":{"' + TASKS.encode() + b'":{}}}'), TASKS)
+    for said in (None, Raw(b"{}"), Raw(b'{"extensions":[]}'), Raw(b'{"' + TASKS.encode() + b'":{}}')):
+        assert not declares(said, TASKS)

@@ -10,7 +10,7 @@ import pytest
 from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
-from gateway.subscriptions import MOST_URIS, MOST_WAITING, Listen, Resource, Subscriptions, wanted
+from gateway.subscriptions import MOST_NAMES, MOST_WAITING, Listen, Resource, Subscriptions, wanted
 
 TOOLS, PROMPTS = "notifications/tools/list_changed", "notifications/prompts/list_changed"
 UPDATED = "notifications/resources/updated"
@@ -136,15 +136,24 @@ def test_a_filter_says_methods_and_each_uri_once() -> None:
         "toolsListChanged": True,
         "promptsListChanged": False,
         "resourceSubscriptions": ["b", "a", "b"],
-        "taskIds": 1,
+        "taskIds": ["t"],
+        "vendor/other": 1,
     }
     found = wanted({"notifications": Raw(msgspec.json.encode(raw))})
-    assert (found.methods, found.uris) == (frozenset({TOOLS}), ("b", "a"))
+    assert (found.methods, found.uris, found.tasks) == (frozenset({TOOLS}), ("b", "a"), ("t",))
 
 
 @pytest.mark.parametrize(
     "filter",
-    [None, 1, [], {"toolsListChanged": "yes"}, {"resourceSubscriptions": "file:///a"}, {"resourceSubscriptions": [1]}],
+    [
+        None,
+        1,
+        [],
+        {"toolsListChanged": "yes"},
+        {"resourceSubscriptions": "file:///a"},
+        {"resourceSubscriptions": [1]},
+        {"taskIds": 1},
+    ],
 )
 def test_a_filter_of_another_shape_is_refused(filter: object) -> None:
     with pytest.raises(GatewayError) as refused:
@@ -153,6 +162,6 @@ def test_a_filter_of_another_shape_is_refused(filter: object) -> None:
 
 
 def test_a_filter_follows_a_bounded_number_of_resources() -> None:
-    uris = [f"file:///{number}" for number in range(MOST_URIS + 1)]
+    uris = [f"file:///{number}" for number in range(MOST_NAMES + 1)]
     with pytest.raises(GatewayError):
         wanted({"notifications": Raw(msgspec.json.encode({"resourceSubscriptions": uris}))})

@@ -23,6 +23,7 @@ from gateway.uris import (
     entry_out,
     error_out,
     notification_out,
+    pages_of,
     params_back,
     question_out,
     result_out,
@@ -306,3 +307,19 @@ class TestOfAnEntry:
     def test_a_prompt_holds_none(self) -> None:
         prompt = Raw(b'{"name":"p","uri":"file:///a","_meta":{"ui":{"resourceUri":"ui://a"}}}')
         assert entry_out(Listed.PROMPTS, prompt, DOCS) is prompt
+
+    @pytest.mark.parametrize(
+        ("tool", "pages"),
+        [
+            (b'{"_meta":{"ui":{"resourceUri":"ui://a"}}}', ("ui://a",)),
+            (b'{"_meta":{"ui/resourceUri":"ui://a","openai/outputTemplate":"ui://b"}}', ("ui://a", "ui://b")),
+            (b'{"_meta":{"ui":{"resourceUri":"ui://a"},"ui/resourceUri":"ui://a"}}', ("ui://a",)),
+            (b'{"_meta":{"ui":7,"ui/resourceUri":null,"openai/outputTemplate":""}}', ()),
+            (b'{"_meta":[]}', ()),
+            (b"{}", ()),
+        ],
+    )
+    def test_a_tool_s_pages_are_those_that_it_advertises_in_any_spelling(
+        self, tool: bytes, pages: tuple[str, ...]
+    ) -> None:
+        assert pages_of(Raw(tool)) == pages

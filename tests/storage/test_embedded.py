@@ -47,10 +47,38 @@ async def test_a_connection_that_is_stopped_while_it_is_being_closed_keeps_nobod
     await asyncio.sleep(0)
     free.set()
     async with asyncio.timeout(2):
-        with suppress(ValueError):
-            await closing
-    await asyncio.to_thread(connection._thread.join, 2)
+        await closing
+    await asyncio.to_thread(connection.join)
     assert not connection._thread.is_alive()
+
+
+@pytest.mark.trap(72)
+async def test_closing_the_database_waits_for_what_was_cut_short(tmp_path: Path) -> None:
+    db = Database(DatabaseSettings(url=f"sqlite:///{tmp_path}/x.db"))
+    free = threading.Event()
+    began = asyncio.Event()
+
+    async def work() -> None:
+        async with db.reading() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            raw._tx.put_nowait((None, free.wait))
+            began.set()
+            await connection.execute(text("SELECT 1"))
+
+    before = asyncio.all_tasks()
+    working = asyncio.get_running_loop().create_task(work())
+    await began.wait()
+    threads = [thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
+    working.cancel()
+    asyncio.get_running_loop().call_later(0.05, free.set)
+    with suppress(asyncio.CancelledError):
+        await working
+    async with asyncio.timeout(2):
+        await db.close()
+    assert threads
+    assert not any(thread.is_alive() for thread in threads)
+    assert asyncio.all_tasks() <= before
 
 
 def test_a_connection_may_be_closed_again(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from gateway.sessions import SessionFacts, Sessions
 from gateway.settings import Limits, ServerSpec
 from gateway.states import States
 from gateway.subscriptions import Subscriptions
+from gateway.task_ids import TaskIds
 from gateway.upstream.values import Forward, Scope
 from storage.errors import RecordsFull
 from storage.records import Caller, Finished, Started
@@ -218,8 +219,9 @@ class House:
         )
         states = States(Sealer([b"k" * 32], "state"), clock.now, clock.entropy)
         self.subscriptions = Subscriptions()
+        self.task_ids = TaskIds(Sealer([b"k" * 32], "task"))
         self.calls = Calls(self.memory, self.down, self.memory, clock, states)
-        dispatch = Dispatch(self, self.sessions, self.subscriptions, self.calls, self.tasks)
+        dispatch = Dispatch(self, self.sessions, self.subscriptions, self.calls, self.tasks, self.task_ids)
         self.pipeline = Pipeline(self, self.sessions, dispatch, self.memory)
         self.client: TestClient[Any, Any]
 
@@ -271,8 +273,9 @@ def modern_request(
         "MCP-Protocol-Version": MODERN,
         "Mcp-Method": method,
     }
-    if "name" in params:
-        headers["Mcp-Name"] = params["name"]
+    for member in ("name", "taskId"):
+        if member in params:
+            headers["Mcp-Name"] = params[member]
     message = {"jsonrpc": "2.0", "id": id, "method": method, "params": {**params, "_meta": envelope}}
     return headers, msgspec.json.encode(message)
 

@@ -20,6 +20,12 @@ def test_a_legacy_server_sees_no_key_of_another_hop() -> None:
     assert list(meta.for_legacy(CLIENTS)) == list(FOREIGN)
 
 
+def test_a_legacy_server_learns_of_a_legacy_client_which_task_its_request_belongs_to() -> None:
+    about = FOREIGN | {meta.RELATED_TASK: Raw(b'{"taskId":"t"}')}
+    assert plain(meta.for_legacy(about | {meta.PROGRESS_TOKEN: Raw(b"1")}, related=True)) == plain(about)
+    assert plain(meta.for_legacy(about)) == plain(FOREIGN)
+
+
 @pytest.mark.trap(14)
 def test_a_modern_server_sees_this_hops_keys_alone() -> None:
     own = meta.for_modern(

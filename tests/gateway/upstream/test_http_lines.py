@@ -13,7 +13,7 @@ from aiohttp import ClientSession, web
 from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
-from gateway.protocol.meta import LOG_LEVEL
+from gateway.protocol.meta import LOG_LEVEL, RELATED_TASK
 from gateway.protocol.versions import Era
 from gateway.upstream.connection import client_session
 from gateway.upstream.server import Upstream
@@ -461,6 +461,20 @@ class TestWire:
                 assert later.http.headers["MCP-Protocol-Version"] == "2025-11-25"
                 assert later.http.headers["Cookie"] == "lb=s1"
             assert "_meta" not in asked.params
+
+    @pytest.mark.trap(14)
+    async def test_what_belongs_to_a_task_passes_between_legacy_peers_alone(self, open_upstream: Build) -> None:
+        related, task = {RELATED_TASK: Raw(b'{"taskId":"t"}')}, Raw(b'{"ttl":1}')
+        for client, wanted in ((LEGACY_CLIENT, {RELATED_TASK: {"taskId": "t"}}), (MODERN_CLIENT, None)):
+            async with McpServer(legacy=True) as server:
+                plain = call("echo", client=client, meta=related)
+                await answer(open_upstream(server), replace(plain, params={**plain.params, "task": task}))
+                asked = await server.saw("tools/call")
+                assert asked.params.get("_meta") == wanted
+                assert asked.params.get("task") == (None if wanted is None else {"ttl": 1})
+        async with McpServer(modern=True) as server:
+            await answer(open_upstream(server), call("echo", client=LEGACY_CLIENT, meta=related))
+            assert RELATED_TASK not in (await server.saw("tools/call")).params["_meta"]
 
     @pytest.mark.trap(27)
     async def test_a_client_cannot_forge_what_the_protocol_owns(self, open_upstream: Build) -> None:
