@@ -21,6 +21,7 @@ from gateway.endings import Ending
 from gateway.errors import GatewayError, Kind
 from gateway.frames import LIST_CHANGED, frame_for
 from gateway.interaction import Interaction
+from gateway.methods import FORWARDED, Names
 from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.protocol.params import claim_of, client_names, recorded, renamed, trace_id_of
@@ -223,7 +224,9 @@ class _Call:
         self._started_us = started_us
         self._uid = call_uid(started_us, clock.entropy(10))
         self.turn = rounds.open(self._uid, request, route)
-        self._members = uris.params_back(request.method, _renamed(self.turn.members, route), route.naming)
+        self._members = uris.params_back(
+            request.method, _renamed(request.method, self.turn.members, route), route.naming
+        )
 
     def forward(self, sink: Sink) -> Forward:
         request = self.request
@@ -312,9 +315,14 @@ class _Call:
         )
 
 
-def _renamed(members: Mapping[str, Raw], route: Route) -> Mapping[str, Raw]:
-    """The params under the server's own name of what they name."""
-    return renamed(members, route.target) if "name" in members else members
+def _renamed(method: str, members: Mapping[str, Raw], route: Route) -> Mapping[str, Raw]:
+    """The params under the server's own name of the tool or prompt; a completion names the prompt in its `ref`."""
+    match FORWARDED[method].names if method in FORWARDED else None:
+        case Names.TOOL | Names.PROMPT:
+            return renamed(members, route.target)
+        case Names.REF if "name" in (ref := jsonrpc.members(members["ref"])):
+            return {**members, "ref": jsonrpc.encode(renamed(ref, route.target))}
+    return members
 
 
 def _kind_of(stop: asyncio.CancelledError, request: Request) -> Kind:

@@ -14,10 +14,10 @@ from msgspec import Raw
 
 from gateway import uris
 from gateway.naming import exposed_name
-from gateway.protocol import edits, jsonrpc, results
+from gateway.protocol import edits, jsonrpc, mirrors, results
 from gateway.protocol.jsonrpc import NotAnArray
 from gateway.protocol.listed import Listed
-from gateway.protocol.mirrors import BadAnnotation, Mirror, mirrors_of
+from gateway.protocol.mirrors import BadAnnotation, Mirror
 from gateway.protocol.versions import Era
 from gateway.uris import Naming
 
@@ -60,7 +60,8 @@ class Catalog:
 class ExposedEntry:
     """One thing as clients see it: the name that routes to it, its definition for either era, and a digest of each.
 
-    `mirrors` are the arguments of a tool that clients repeat in headers; `for_apps`: pages may call it.
+    `mirrors` are the arguments of a tool that clients repeat in headers; `pages` are the URIs of the pages
+    that it advertises, and `for_apps`: pages may call it.
     """
 
     exposed: str
@@ -68,6 +69,7 @@ class ExposedEntry:
     text: Mapping[Era, bytes]
     mark: Mapping[Era, bytes] = field(repr=False)
     mirrors: tuple[Mirror, ...] = ()
+    pages: tuple[str, ...] = ()
     for_apps: bool = False
 
 
@@ -109,17 +111,26 @@ def _expose(listed: Listed, entry: Entry, naming: Naming) -> ExposedEntry:
         name = entry.name if naming.slug is None else exposed_name(naming.slug, entry.name)
         shown = uris.entry_out(listed, entry.definition, naming)
         shown = shown if naming.slug is None else Raw(results.renamed(shown, name))
-    text = {Era.MODERN: bytes(shown), Era.LEGACY: bytes(shown)}
-    if listed is Listed.TOOLS:
-        text = {Era.MODERN: bytes(results.tool_for_modern(shown)), Era.LEGACY: bytes(results.tool_for_legacy(shown))}
+    is_tool = listed is Listed.TOOLS
+    text = _tool(shown) if is_tool else dict.fromkeys(Era, bytes(shown))
     return ExposedEntry(
         exposed=name,
         original=entry.name,
         text=text,
         mark={era: hashlib.sha256(bytes_).digest()[:_MARK_BYTES] for era, bytes_ in text.items()},
-        mirrors=_mirrors(entry.definition) if listed is Listed.TOOLS else (),
-        for_apps=listed is Listed.TOOLS and _is_for_apps(entry.definition),
+        mirrors=_mirrors(entry.definition) if is_tool else (),
+        pages=uris.pages_of(entry.definition) if is_tool else (),
+        for_apps=is_tool and _is_for_apps(entry.definition),
     )
+
+
+def _tool(shown: Raw) -> Mapping[Era, bytes]:
+    """Modern clients must not take a tool with annotations that break the specification; so they see none of them."""
+    modern = shown if _is_well_annotated(shown) else mirrors.stripped(shown)
+    return {
+        Era.MODERN: bytes(results.tool_for_modern(modern)),
+        Era.LEGACY: bytes(results.tool_for_legacy(shown)),
+    }
 
 
 def _is_for_apps(definition: Raw) -> bool:
@@ -138,10 +149,12 @@ def _is_for_apps(definition: Raw) -> bool:
 
 
 def _mirrors(definition: Raw) -> tuple[Mirror, ...]:
-    """A tool with annotations that break the specification never gets here from an HTTP server; from a program its
-    arguments travel in the body alone.
-    """
+    return mirrors.mirrors_of(definition) if _is_well_annotated(definition) else ()
+
+
+def _is_well_annotated(definition: Raw) -> bool:
     try:
-        return mirrors_of(definition)
+        mirrors.mirrors_of(definition)
     except BadAnnotation:
-        return ()
+        return False
+    return True

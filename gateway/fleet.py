@@ -38,6 +38,9 @@ RELIST_SECONDS = 5.0
 LONGEST_QUIET = 30.0
 """The same for a server that goes on saying so while nothing changes."""
 
+STORE_SECONDS = 5.0
+"""How long catalogs that are being stored may still take when the fleet is closed."""
+
 
 class CatalogStore(Protocol):
     """Where the last good catalog of each server outlives this process."""
@@ -76,6 +79,7 @@ class Fleet:
         self._build = build
         self._store = store
         self._tasks = tasks
+        self._storing = Tasks("storing catalogs")
         self._watcher = watcher
         self._clock = clock
         self._audience_of = audience_of
@@ -105,19 +109,22 @@ class Fleet:
         self._rebuild(anew=anew)
 
     async def settle(self, endpoint: str, seconds: float) -> None:
-        """Wait until each server of `endpoint` was listed or failed once, at most `seconds`."""
-        waiting = [
-            member.settled.wait()
+        """Wait until each server of `endpoint` was listed or failed once, at most `seconds`. A server that somebody
+        has waited for in vain delays nobody else.
+        """
+        waited_for = [
+            member
             for member in self._members.values()
             if self._stands_behind(member.server.slug, endpoint) and not member.settled.is_set()
         ]
-        if not waiting:
+        if not waited_for:
             return
         try:
             async with asyncio.timeout(seconds):
-                await asyncio.gather(*waiting)
+                await asyncio.gather(*(member.settled.wait() for member in waited_for))
         except TimeoutError:
-            return
+            for member in waited_for:
+                member.settled.set()
 
     def _stands_behind(self, slug: str, endpoint: str) -> bool:
         found = self.table.endpoints.get(endpoint)
@@ -169,6 +176,7 @@ class Fleet:
         for member in members:
             member.listing.cancel()
         await asyncio.gather(*(member.upstream.close(grace) for member in members))
+        await self._storing.close(STORE_SECONDS)
 
     def _member(self, server: Server, known: _Member | None) -> _Member:
         if known is not None and known.server.revision == server.revision and known.server.slug == server.slug:
@@ -219,7 +227,7 @@ class Fleet:
     def _listed(self, member: _Member, discovery: Discovery) -> None:
         for flaw in discovery.flaws:
             log.warning("server %s: %s", member.server.slug, flaw)
-        found = _catalog(discovery, self._clock.wall_us())
+        found = _catalog(discovery, member.shelf.catalog, self._clock.wall_us())
         same = member.shelf.catalog is not None and member.shelf.catalog.sha256 == found.sha256
         member.fresh = True
         member.shelf = shelf(member.server, found)
@@ -234,10 +242,14 @@ class Fleet:
         if catalog is None or self._stored.get(member.server.id) == catalog:
             return
         self._stored[member.server.id] = catalog
+        await asyncio.shield(self._storing.spawn(self._keep(member.server, catalog), member.server.slug))
+
+    async def _keep(self, server: Server, catalog: Catalog) -> None:
+        """Runs to its end when the listing is called off: what was shown to clients is known after a restart."""
         try:
-            await self._store.store(member.server.id, catalog)
+            await self._store.store(server.id, catalog)
         except StorageError as error:
-            log.warning("the catalog of %s was not stored: %s", member.server.slug, error)
+            log.warning("the catalog of %s was not stored: %s", server.slug, error)
 
     def _retire(self, member: _Member, seconds: float) -> None:
         member.listing.cancel()
@@ -257,7 +269,7 @@ class Fleet:
 
 
 class _Member:
-    """One server of the fleet. `fresh`: listed by this process; `settled`: listed or failed once."""
+    """One server of the fleet. `fresh`: listed by this process; `settled`: listed, failed or given up once."""
 
     listing: asyncio.Task[None]
 
@@ -301,14 +313,18 @@ def _quiet(fruitless: int) -> float:
     return min(QUIET * 2.0 ** max(0, min(fruitless, 16) - 1), LONGEST_QUIET)
 
 
-def _catalog(discovery: Discovery, now_us: int) -> Catalog:
+def _catalog(discovery: Discovery, before: Catalog | None, now_us: int) -> Catalog:
+    """What was found; a list that could not be had this time stays as it was `before`."""
+    kept = {} if before is None else {listed: before.offers.get(listed, ()) for listed in discovery.missing}
+    found = {listed: catalogs.entries_of(listed, definitions) for listed, definitions in discovery.offers.items()}
+    texts = {listed: [one.definition for one in entries] for listed, entries in kept.items()}
     return Catalog(
         era=discovery.era,
         protocol_version=discovery.protocol_version,
         capabilities=discovery.capabilities,
         server_info=discovery.server_info,
         instructions=discovery.instructions,
-        offers={listed: catalogs.entries_of(listed, found) for listed, found in discovery.offers.items()},
-        sha256=catalogs.digest(discovery.offers),
+        offers={**kept, **found},
+        sha256=catalogs.digest({**texts, **discovery.offers}),
         fetched_us=now_us,
     )

@@ -153,6 +153,17 @@ class Endpoint:
         return {server.slug: server for server in self.servers}
 
     @cached_property
+    def pages(self) -> Mapping[str, Route]:
+        """The pages that tools advertise, by URI, whether they are listed or not; of two equal ones the first."""
+        pages: dict[str, Route] = {}
+        book = self.books[Listed.TOOLS]
+        for entry in book.entries:
+            route = book.routes[entry.exposed]
+            for uri in entry.pages:
+                pages.setdefault(route.naming.out(uri), Route(route.server, uri, route.naming))
+        return pages
+
+    @cached_property
     def apps_tools(self) -> Mapping[str, Route]:
         """Tools by their servers' own names, as pages call them, where no two servers have one of a name (MCP Apps)."""
         own: dict[str, list[Route]] = {}
@@ -239,8 +250,8 @@ def find_resource(endpoint: Endpoint, uri: str) -> Route:
     """The server of a resource, listed or not. Raises INVALID_PARAMS, which names the URI."""
     if (route := endpoint.whole(uri)) is not None:
         return route
-    if (listed := endpoint.books[Listed.RESOURCES].routes.get(uri)) is not None:
-        return listed
+    if (known := endpoint.books[Listed.RESOURCES].routes.get(uri) or endpoint.pages.get(uri)) is not None:
+        return known
     slug = uris.slug_in(uri) if endpoint.prefixed else None
     if slug is not None and (server := endpoint.by_slug.get(slug)) is not None:
         naming = endpoint.naming_of(server)
@@ -248,6 +259,8 @@ def find_resource(endpoint: Endpoint, uri: str) -> Route:
     for template, route in endpoint.books[Listed.TEMPLATES].routes.items():
         if templates.matches(template, uri):
             return Route(route.server, route.naming.back(uri), route.naming)
+    if (only := _only_owner(endpoint)) is not None:
+        return Route(only, uri)
     raise GatewayError(Kind.INVALID_PARAMS, "Resource not found", data={"uri": uri}, reason="unknown_resource")
 
 
@@ -290,6 +303,13 @@ def _named(endpoint: Endpoint, listed: Listed, name: str) -> Route:
             return called_by_a_page
         raise GatewayError(Kind.UNKNOWN_TOOL, f"Unknown tool: {name[:128]}")
     raise GatewayError(Kind.INVALID_PARAMS, f"Unknown prompt: {name[:128]}", reason="unknown_prompt")
+
+
+def _only_owner(endpoint: Endpoint) -> Server | None:
+    """The one server that has resources, where URIs stay as they are: any URI can only be for it."""
+    books = (endpoint.books[listed] for listed in (Listed.RESOURCES, Listed.TEMPLATES))
+    owners = {route.server.slug: route.server for book in books for route in book.routes.values()}
+    return next(iter(owners.values())) if len(owners) == 1 and not endpoint.prefixed else None
 
 
 def _referred(endpoint: Endpoint, params: Params) -> Route:

@@ -77,6 +77,13 @@ def entry_out(listed: Listed, definition: Raw, naming: Naming) -> Raw:
     return edits.members(definition, {"_meta": _apps(naming)}) if listed is Listed.TOOLS else definition
 
 
+def pages_of(tool: Raw) -> tuple[str, ...]:
+    """The pages that a tool's definition advertises, listed or not, as its server names them."""
+    meta = edits.opened(edits.opened(tool).get("_meta"))
+    found = (edits.opened(meta.get("ui")).get("resourceUri"), *map(meta.get, _OF_APPS))
+    return tuple(uri for uri in dict.fromkeys(jsonrpc.word(raw) for raw in found if raw is not None) if uri)
+
+
 def result_out(method: str, result: Raw, naming: Naming) -> Raw:
     """The result of `method`."""
     if naming.slug is None or _MAY_HOLD_URIS.search(result) is None:

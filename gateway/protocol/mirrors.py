@@ -19,7 +19,7 @@ from msgspec import Raw
 
 from gateway.protocol import headers as http
 from gateway.protocol.headers import McpHeaders, mismatch
-from gateway.protocol.texts import NotAnObject, is_object, members, word
+from gateway.protocol.texts import NotAnObject, elements, encode, is_object, members, word
 
 ANNOTATION = "x-mcp-header"
 
@@ -46,6 +46,7 @@ _SCHEMAS = frozenset(
 """Keywords whose value is a schema, or an array of them (JSON Schema 2020-12)."""
 
 _MAPS_OF_SCHEMAS = frozenset({"patternProperties", "dependentSchemas", "$defs", "definitions"})
+_NAMED_SCHEMAS = _MAPS_OF_SCHEMAS | {"properties"}
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NUMBER = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?(?:[eE][+-]?\d{1,2})?")
 _DECIMAL = re.compile(r"-?\d{1,30}(?:\.\d{1,30})?")
@@ -76,6 +77,13 @@ def mirrors_of(tool: Raw) -> tuple[Mirror, ...]:
     if len(set(names)) < len(names):
         raise BadAnnotation(f"two {ANNOTATION} annotations name the same header")
     return mirrors
+
+
+def stripped(tool: Raw) -> Raw:
+    """A tool's definition whose schemas hold no annotation, right or wrong; all else keeps its bytes."""
+    found = members(tool)
+    schema = found.get("inputSchema")
+    return tool if schema is None else encode({**found, "inputSchema": _unannotated(schema)})
 
 
 def mirrored(mirrors: Iterable[Mirror], arguments: Raw | None) -> dict[str, str]:
@@ -115,6 +123,25 @@ def _schemas(root: Any) -> Iterator[tuple[_Path | None, Mapping[str, Any]]]:
                 waiting += ((None, schema) for schema in value.values())
             elif keyword in _SCHEMAS:
                 waiting += ((None, schema) for schema in (value if isinstance(value, list) else [value]))
+
+
+def _unannotated(schema: Raw) -> Raw:
+    """`schema`, or an array of schemas, without annotations at any depth."""
+    if ANNOTATION.encode() not in bytes(schema) and b"\\u" not in bytes(schema):
+        return schema
+    if not is_object(schema):
+        return _array(map(_unannotated, elements(schema))) if bytes(schema).startswith(b"[") else schema
+    kept = {keyword: raw for keyword, raw in members(schema).items() if keyword != ANNOTATION}
+    for keyword, raw in kept.items():
+        if keyword in _SCHEMAS:
+            kept[keyword] = _unannotated(raw)
+        elif keyword in _NAMED_SCHEMAS and is_object(raw):
+            kept[keyword] = encode({name: _unannotated(one) for name, one in members(raw).items()})
+    return encode(kept)
+
+
+def _array(raws: Iterable[Raw]) -> Raw:
+    return Raw(b"[" + b",".join(map(bytes, raws)) + b"]")
 
 
 def _mirror(path: _Path | None, schema: Mapping[str, Any]) -> Mirror:

@@ -1,8 +1,8 @@
 """All that one server offers, list by list and page by page.
 
 Which question: which tools, prompts and resources does this server have? Touches one line. The rule: an entry that
-cannot be used costs itself alone, a list beside the tools that cannot be had costs itself alone, and a list that
-never ends costs a bounded number of pages; each leaves a reason.
+cannot be used costs itself alone, a list beside the tools that cannot be had is missing alone, and a list that never
+ends costs a bounded number of pages; each leaves a reason.
 
 MCP `server/tools`, `server/prompts`, `server/resources`, `server/utilities/pagination`.
 """
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw
 
-from gateway.errors import GatewayError, Kind
+from gateway.errors import JSONRPC_CODE, GatewayError, Kind
 from gateway.protocol import jsonrpc, surrogates
 from gateway.protocol.listed import Listed
 from gateway.protocol.mirrors import BadAnnotation, mirrors_of
@@ -23,6 +23,7 @@ from gateway.upstream.asking import Asker
 from gateway.upstream.line import Greeting, Line
 from gateway.upstream.wire import opened
 
+METHOD_NOT_FOUND = JSONRPC_CODE[Kind.METHOD_NOT_FOUND]
 MOST_PAGES = 1_000
 MOST_ENTRIES = 20_000
 MOST_FLAWS = 20
@@ -31,9 +32,12 @@ _LIST = msgspec.json.Decoder(list[Raw])
 
 
 class Listing:
-    """The entries of one kind found so far, by name, and what was wrong with the rest."""
+    """The entries of one kind found so far, by name, and what was wrong with the rest; `missing`: there is such a
+    list, but it could not be had.
+    """
 
     def __init__(self, listed: Listed) -> None:
+        self.missing = False
         self._listed = listed
         self._entries: dict[str, Raw] = {}
         self._flaws: list[str] = []
@@ -52,8 +56,9 @@ class Listing:
         return len(self._entries) >= MOST_ENTRIES
 
     def add(self, definition: Raw, *, mirrored: bool) -> None:
-        """Take in one entry of a page. `mirrored`: arguments travel in headers as well, so that nobody can call a
-        tool which says wrongly which ones (MCP 2026-07-28 `basic/transports/streamable-http`).
+        """Take in one entry of a page. `mirrored`: arguments travel in headers as well, so that nobody may call a
+        tool which says wrongly which ones (MCP 2026-07-28 `basic/transports/streamable-http`); elsewhere what it says
+        is not passed on.
         """
         word, name = self._listed.method.partition("/")[0].removesuffix("s"), self._name(definition)
         if self.full:
@@ -62,9 +67,12 @@ class Listing:
             self.complain(f"a {word} without a {self._listed.key} was left out")
         elif name in self._entries:
             self.complain(f"the {word} {name[:64]!r} is listed twice; the first counts")
-        elif mirrored and (why := _misannotated(definition)) is not None:
+        elif (why := self._misannotated(definition)) is None:
+            self._entries[name] = jsonrpc.copy(definition)
+        elif mirrored:
             self.complain(f"the tool {name[:64]!r} was left out: {why}")
         else:
+            self.complain(f"the tool {name[:64]!r} is shown without its annotations: {why}")
             self._entries[name] = jsonrpc.copy(definition)
 
     def complain(self, flaw: str) -> None:
@@ -77,6 +85,13 @@ class Listing:
             return jsonrpc.string(jsonrpc.members(definition).get(self._listed.key, b"null"))
         except jsonrpc.NotAnObject:
             return None
+
+    def _misannotated(self, definition: Raw) -> str | None:
+        try:
+            mirrors_of(definition if self._listed is Listed.TOOLS else Raw(b"{}"))
+        except BadAnnotation as bad:
+            return str(bad)
+        return None
 
 
 def listable(greeting: Greeting) -> tuple[Listed, ...]:
@@ -95,17 +110,24 @@ async def list_all(asker: Asker, line: Line, greeting: Greeting) -> Mapping[List
             if listed is Listed.TOOLS or error.unsent:
                 raise
             found[listed] = Listing(listed)
+            found[listed].missing = True
             found[listed].complain(f"{listed.method} failed: {error.message}")
     return found
 
 
 async def list_entries(asker: Asker, line: Line, listed: Listed) -> Listing:
-    """Every page of one list. Raises `GatewayError` when a page does not come."""
+    """Every page of one list; none where the server does not know the method. Raises `GatewayError` when a page does
+    not come.
+    """
     mirrored = listed is Listed.TOOLS and line.era is Era.MODERN
     listing, seen = Listing(listed), set[bytes]()
     cursor: Raw | None = None
     for _ in range(MOST_PAGES):
         answer = await asker.ask(line, listed.method, None if cursor is None else {"cursor": cursor})
+        if answer.refusal is not None and answer.refusal.code == METHOD_NOT_FOUND:
+            if listed is not Listed.TEMPLATES:  # servers with resources need not have any
+                listing.complain(f"the server advertises {listed.capability} and does not know {listed.method}")
+            return listing
         page = opened(answer.result(), f"answer to {listed.method}")
         for definition in _definitions(page, listed):
             listing.add(definition, mirrored=mirrored)
@@ -135,11 +157,3 @@ def _cursor(page: Mapping[str, Raw]) -> Raw | None:
     """The cursor of the next page, an empty string included; None at the end."""
     cursor = page.get("nextCursor")
     return cursor if cursor is not None and jsonrpc.string(cursor) is not None else None
-
-
-def _misannotated(definition: Raw) -> str | None:
-    try:
-        mirrors_of(definition)
-    except BadAnnotation as bad:
-        return str(bad)
-    return None

@@ -120,7 +120,8 @@ class _Climb:
         return self._observation(False, reason, detail)
 
     def _observation(self, ok: bool, reason: str | None, detail: str | None) -> Observation:
-        offers = None if self._listings is None else {listed: of.entries for listed, of in self._listings.items()}
+        found = self._listings
+        offers = None if found is None else {listed: of.entries for listed, of in found.items() if not of.missing}
         return Observation(
             ok=ok,
             step=self.step,

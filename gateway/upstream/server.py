@@ -135,7 +135,8 @@ class Upstream:
             capabilities=greeting.capabilities,
             server_info=greeting.server_info,
             instructions=greeting.instructions,
-            offers={listed: listing.entries for listed, listing in listings.items()},
+            offers={listed: listing.entries for listed, listing in listings.items() if not listing.missing},
+            missing=frozenset(listed for listed, listing in listings.items() if listing.missing),
             flaws=tuple(flaw for listing in listings.values() for flaw in listing.flaws),
         )
 

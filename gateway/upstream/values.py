@@ -161,6 +161,7 @@ class Discovery:
     server_info: Raw | None
     instructions: str | None
     offers: Mapping[Listed, tuple[Raw, ...]]
+    missing: frozenset[Listed] = frozenset()
     flaws: tuple[str, ...] = ()
 
     @property

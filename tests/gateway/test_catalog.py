@@ -75,3 +75,20 @@ def test_the_page_of_a_tool_moves_with_its_resource():
 def test_a_tool_carries_the_headers_of_its_arguments():
     tool = b'{"name":"t","inputSchema":{"properties":{"region":{"type":"string","x-mcp-header":"Region"}}}}'
     assert [mirror.header for mirror in shown(tool, "s").mirrors] == ["Mcp-Param-Region"]
+
+
+def test_modern_clients_see_no_annotation_of_a_tool_that_is_annotated_wrongly():
+    """They would have to drop the tool; to clients of the server's own era its schema means nothing else."""
+    tool = (
+        b'{"name":"t","inputSchema":{"x":1.10,"properties":{"a":{"type":"object","x-mcp-header":"A"},'
+        b'"x-mcp-header":{"type":"string","default":{"x-mcp-header":1}}},"anyOf":[{"x-mcp-header":"B","y":1e2}],'
+        b'"$defs":{"d":{"items":{"x-mcp-header":"C"}}}},"x-mcp-header":"mine"}'
+    )
+    seen = shown(tool, None)
+    assert seen.mirrors == ()
+    assert seen.text[Era.LEGACY] == tool
+    assert seen.text[Era.MODERN] == (
+        b'{"name":"t","inputSchema":{"x":1.10,"properties":{"a":{"type":"object"},'
+        b'"x-mcp-header":{"type":"string","default":{"x-mcp-header":1}}},"anyOf":[{"y":1e2}],'
+        b'"$defs":{"d":{"items":{}}}},"x-mcp-header":"mine"}'
+    )

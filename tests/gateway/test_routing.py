@@ -184,8 +184,7 @@ def test_names_that_stay_belong_to_the_server_that_stands_first():
     assert [str(hidden) for hidden in endpoint.hidden] == ["tool 'a' of two, since one has it"]
     assert uri(endpoint, "file:///README.md") == ("docs", "file:///README.md")
     assert uri(endpoint, "file:///by/template") == ("docs", "file:///by/template")
-    with pytest.raises(GatewayError):
-        uri(endpoint, "other:///a")
+    assert uri(endpoint, "other:///a") == ("docs", "other:///a")
 
 
 ORIGINAL = (Selection(AGGREGATE, prefixed=False),)
@@ -308,3 +307,46 @@ def test_a_cursor_of_one_list_is_none_of_another():
     _, cursor = page(endpoint, Listed.TOOLS, Era.MODERN, None)
     with pytest.raises(GatewayError):
         page(endpoint, Listed.PROMPTS, Era.MODERN, cursor)
+
+
+def test_a_uri_that_stays_and_may_be_anybody_s_is_nobody_s():
+    other = offering(resources=[b'{"uri":"other:///b"}'])
+    shelves = [shelf(server(1, "docs"), FILES), shelf(server(2, "other"), other)]
+    endpoint = table(shelves, ORIGINAL).endpoint(AGGREGATE)
+    assert uri(endpoint, "other:///b") == ("other", "other:///b")
+    with pytest.raises(GatewayError) as caught:
+        uri(endpoint, "other:///a")
+    assert caught.value.data == {"uri": "other:///a"}
+
+
+PAGED = b'{"name":"%b","_meta":{"ui":{"resourceUri":"ui://never/listed"},"ui/resourceUri":"ui://flat"}}'
+
+
+@pytest.mark.parametrize("prefixed", [True, False])
+def test_the_page_that_a_tool_advertises_is_read_though_it_is_in_no_list(prefixed):
+    shelves = [shelf(server(1, "docs"), FILES), shelf(server(2, "maps"), offering(tools=[PAGED % b"show"]))]
+    endpoint = table(shelves, [Selection(AGGREGATE, prefixed=prefixed)]).endpoint(AGGREGATE)
+    [shown] = [json.loads(text) for text in page(endpoint, Listed.TOOLS, Era.MODERN, None)[0]]
+    for advertised, own in (
+        (shown["_meta"]["ui"]["resourceUri"], "ui://never/listed"),
+        (shown["_meta"]["ui/resourceUri"], "ui://flat"),
+    ):
+        assert advertised.startswith("ui://")
+        assert uri(endpoint, advertised) == ("maps", own)
+
+
+@pytest.mark.trap(38)
+def test_a_page_calls_its_server_s_tools_by_their_own_names_where_one_alone_can_be_meant():
+    hidden = b'{"name":"redraw","_meta":{"ui":{"visibility":["app"]}}}'
+    maps = offering(
+        tools=[PAGED % b"show", hidden, b'{"name":"plain"}', b'{"name":"m","_meta":{"ui":{"visibility":[]}}}']
+    )
+    aggregate = house(maps=maps).endpoint(AGGREGATE)
+    assert listed(aggregate) == ["maps__show", "maps__redraw", "maps__plain", "maps__m"]
+    for name in ("show", "redraw"):
+        assert (tool(aggregate, name).server.slug, tool(aggregate, name).target) == ("maps", name)
+    for name in ("plain", "m"):
+        with pytest.raises(GatewayError):
+            tool(aggregate, name)
+    with pytest.raises(GatewayError):
+        tool(house(maps=maps, more=offering(tools=[hidden])).endpoint(AGGREGATE), "redraw")

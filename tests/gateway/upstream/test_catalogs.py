@@ -222,6 +222,59 @@ async def test_an_answer_that_is_no_list_is_the_servers_fault(
     assert (caught.value.kind, caught.value.reason) == (Kind.SERVER_PROTOCOL, "protocol")
 
 
+async def test_all_that_is_advertised_is_asked_for_and_nothing_else(server: McpServer, upstream: Upstream) -> None:
+    server.capabilities = {"prompts": {}, "resources": {}}
+    server.served["prompts/list"] = lambda asked: reply(asked, {"prompts": [{"name": "p"}]})
+    server.served["resources/list"] = lambda asked: reply(asked, {"resources": [{"uri": "a:b"}, {"name": "no uri"}]})
+    found = await upstream.discover()
+    assert {listed: len(entries) for listed, entries in found.offers.items()} == {
+        Listed.PROMPTS: 1,
+        Listed.RESOURCES: 1,
+        Listed.TEMPLATES: 0,
+    }
+    assert (found.missing, found.flaws) == (frozenset(), ("a resource without a uri was left out",))
+    assert "tools/list" not in server.methods
+
+
+async def test_a_list_that_the_server_does_not_know_is_empty(server: McpServer, upstream: Upstream) -> None:
+    server.capabilities = {"tools": {}, "prompts": {}}
+    found = await upstream.discover()
+    assert (found.offers[Listed.PROMPTS], found.missing) == ((), frozenset())
+    assert found.flaws == ("the server advertises prompts and does not know prompts/list",)
+
+
+@pytest.mark.trap(37)
+@pytest.mark.parametrize("result", [None, {"prompts": 7}, [1]])
+async def test_a_list_beside_the_tools_that_fails_is_missing_and_not_empty(
+    server: McpServer, upstream: Upstream, result: Any
+) -> None:
+    server.capabilities = {"tools": {}, "prompts": {}}
+    server.served["prompts/list"] = fail if result is None else lambda asked: reply(asked, result)
+    found = await upstream.discover()
+    assert names(found.tools) == ["count", "echo"]
+    assert (found.missing, Listed.PROMPTS in found.offers) == ({Listed.PROMPTS}, False)
+    assert len(found.flaws) == 1
+    assert found.flaws[0].startswith("prompts/list failed: ")
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+async def test_a_tool_that_is_annotated_wrongly_is_left_out_where_arguments_travel_in_headers(
+    http: ClientSession, era: str
+) -> None:
+    wrong = {"properties": {"a": {"type": "object", "x-mcp-header": "A"}}}
+    async with McpServer(**{era: True}) as server:
+        server.definitions = [{"name": "wrong", "inputSchema": wrong}, tool("right")]
+        upstream = Upstream(terms(url=server.url), http)
+        found = await upstream.discover()
+        why = "x-mcp-header of 'a' needs the type string, integer or boolean"
+        if era == "modern":
+            assert (names(found.tools), found.flaws) == (["right"], (f"the tool 'wrong' was left out: {why}",))
+        else:
+            assert names(found.tools) == ["wrong", "right"]
+            assert found.flaws == (f"the tool 'wrong' is shown without its annotations: {why}",)
+        await upstream.close()
+
+
 async def test_an_error_is_told_with_the_servers_words(server: McpServer, upstream: Upstream) -> None:
     server.answers["tools/list"] = lambda asked: fail(asked)
     with pytest.raises(GatewayError, match="the server refused: -32603 disk on fire"):
