@@ -8,7 +8,7 @@ stops the call says so in it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,7 +31,7 @@ from gateway.rounds import Rounds
 from gateway.routing import Route, Server
 from gateway.sink import Sink
 from gateway.states import States
-from gateway.upstream.values import Forward, Relay, Scope
+from gateway.upstream.values import Discovery, Forward, Relay, Scope
 from storage.errors import RecordsFull
 from storage.records import Finished, Recorder, Started, call_uid
 
@@ -56,6 +56,10 @@ class Forwarder(Protocol):
     def attend(self, sid: str) -> None: ...
 
     def unattend(self, sid: str) -> None: ...
+
+    async def discover_in(self, sid: str) -> Discovery | None: ...
+
+    async def discover_for(self, call: Forward) -> Discovery: ...
 
 
 class Gatekeeper(Protocol):
@@ -115,6 +119,8 @@ class Calls:
         self._running: set[asyncio.Task[object]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self.changed_in: Callable[[str | None, Server], None] = _unnoticed
+        """Hears that a server has said in a call of this session that a list has changed."""
 
     def __len__(self) -> int:
         return len(self._running)
@@ -169,6 +175,7 @@ class Calls:
     async def _pass_on(self, call: _Call, message: Message, relay: Relay, sink: Sink) -> None:
         if message.method in LIST_CHANGED:
             self._witness.catalog_changed(call.route.server)
+            self.changed_in(call.request.sid, call.route.server)
         elif (frame := frame_for(call.request, message, relay.progress_token, call.route.glossary)) is not None:
             await sink.send(frame)
 
@@ -322,6 +329,10 @@ def _renamed(method: str, members: Mapping[str, Raw], route: Route) -> Mapping[s
         case Names.REF if "name" in (ref := jsonrpc.members(members["ref"])):
             return {**members, "ref": jsonrpc.encode(renamed(ref, route.target))}
     return members
+
+
+def _unnoticed(sid: str | None, server: Server) -> None:
+    """Nobody has to know."""
 
 
 def _kind_of(stop: asyncio.CancelledError, request: Request) -> Kind:

@@ -23,6 +23,7 @@ from gateway.protocol.listed import Listed
 from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
 from gateway.routing import ALL, RoutingTable, Selection, Server, Shelf, shelf, table
+from gateway.upstream.scopes import is_of_session
 from gateway.upstream.server import Upstream
 from gateway.upstream.switchboard import LISTS_CHANGED
 from gateway.upstream.values import NOBODY, Audience, Discovery, ScopeKey
@@ -203,7 +204,7 @@ class Fleet:
             await member.wanted.wait()
             member.wanted.clear()
             fruitless = 0 if await self._list(member) else fruitless + 1
-            await asyncio.sleep(_quiet(fruitless))
+            await asyncio.sleep(quiet(fruitless))
             if not member.wanted.is_set():
                 fruitless = 0
 
@@ -227,7 +228,7 @@ class Fleet:
     def _listed(self, member: _Member, discovery: Discovery) -> None:
         for flaw in discovery.flaws:
             log.warning("server %s: %s", member.server.slug, flaw)
-        found = _catalog(discovery, member.shelf.catalog, self._clock.wall_us())
+        found = catalog_of(discovery, member.shelf.catalog, self._clock.wall_us())
         same = member.shelf.catalog is not None and member.shelf.catalog.sha256 == found.sha256
         member.fresh = True
         member.shelf = shelf(member.server, found)
@@ -292,28 +293,31 @@ def _told(catalog: Catalog) -> str:
 
 
 class _Ear:
-    """The audience of one server's upstream: `changed` hears that lists have, `inner` all the rest."""
+    """The audience of one server's upstream: `changed` hears that lists have, `inner` all the rest, and that lists of
+    a client's own session have.
+    """
 
     def __init__(self, inner: Audience, changed: Callable[[], None]) -> None:
         self._inner = inner
         self._changed = changed
 
     def heard(self, scope: ScopeKey, message: Message) -> None:
-        if message.method in LISTS_CHANGED:
+        news = message.method in LISTS_CHANGED
+        if news:
             self._changed()
-        else:
+        if not news or is_of_session(scope):
             self._inner.heard(scope, message)
 
     async def asked(self, scope: ScopeKey, request: Message) -> bytes:
         return await self._inner.asked(scope, request)
 
 
-def _quiet(fruitless: int) -> float:
+def quiet(fruitless: int) -> float:
     """Seconds without a listing after one; `fruitless` are those in a row that were asked for and found nothing new."""
     return min(QUIET * 2.0 ** max(0, min(fruitless, 16) - 1), LONGEST_QUIET)
 
 
-def _catalog(discovery: Discovery, before: Catalog | None, now_us: int) -> Catalog:
+def catalog_of(discovery: Discovery, before: Catalog | None, now_us: int) -> Catalog:
     """What was found; a list that could not be had this time stays as it was `before`."""
     kept = {} if before is None else {listed: before.offers.get(listed, ()) for listed in discovery.missing}
     found = {listed: catalogs.entries_of(listed, definitions) for listed, definitions in discovery.offers.items()}

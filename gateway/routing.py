@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import msgspec
@@ -157,6 +157,15 @@ class Endpoint:
         return {server.slug: server for server in self.servers}
 
     @cached_property
+    def personal(self) -> tuple[Shelf, ...]:
+        """Those of servers that get headers of the client's, and may offer each client something else."""
+        return tuple(shelf for shelf in self.shelves if shelf.server.spec.forward_headers)
+
+    def shelf_of(self, server_id: int) -> Shelf | None:
+        """What a server offers here; None when it does not stand behind this endpoint."""
+        return next((shelf for shelf in self.shelves if shelf.server.id == server_id), None)
+
+    @cached_property
     def mute(self) -> frozenset[int]:
         """The servers that complete no arguments, where others may."""
         known = ((s.server, s.catalog) for s in self.shelves if self.is_shared and s.catalog is not None)
@@ -291,15 +300,23 @@ def changes(before: RoutingTable, after: RoutingTable, era: Era) -> Mapping[str,
     """Endpoint → the notifications that tell clients of `era` what has changed there. An endpoint that has come or
     gone has nobody to tell.
     """
-    told = {}
-    for key, endpoint in after.endpoints.items():
-        old = before.endpoints.get(key)
-        if old is None or old is endpoint:
-            continue
-        changed = (listed for listed in Listed if old.books[listed].marks[era] != endpoint.books[listed].marks[era])
-        if methods := tuple(dict.fromkeys(listed.changed for listed in changed)):
-            told[key] = methods
-    return told
+    known = before.endpoints
+    told = {key: differences(known[key], new, era) for key, new in after.endpoints.items() if key in known}
+    return {key: methods for key, methods in told.items() if methods}
+
+
+def differences(before: Endpoint, after: Endpoint, era: Era) -> tuple[str, ...]:
+    """The notifications that tell a client of `era` what has changed for it."""
+    if before is after:
+        return ()
+    changed = (listed for listed in Listed if before.books[listed].marks[era] != after.books[listed].marks[era])
+    return tuple(dict.fromkeys(listed.changed for listed in changed))
+
+
+def overlaid(endpoint: Endpoint, own: Mapping[int, Shelf]) -> Endpoint:
+    """The endpoint with other shelves for some of its servers, by their ids."""
+    shelves = [replace(own.get(shelf.server.id, shelf), server=shelf.server) for shelf in endpoint.shelves]
+    return _endpoint(endpoint.selection, shelves, endpoint)
 
 
 def _named(endpoint: Endpoint, listed: Listed, name: str) -> Route:

@@ -18,6 +18,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message
 from gateway.questions import Questions
+from gateway.routing import Shelf
 from gateway.sealing import NONCE_BYTES, BadSeal, Sealer
 from gateway.sink import Answer, Tell, cannot_be_asked
 from gateway.streams import Stream
@@ -67,6 +68,8 @@ class Session:
         self.questions = Questions(prefix)
         self.level: msgspec.Raw | None = None
         """The least severity of log messages that the client wants, as it wrote it; None while it has said nothing."""
+        self.own: dict[int, Shelf] = {}
+        """What servers offer to this session alone, by their ids."""
         self.last_used = now()
         self.ended = False
         self._tasks = tasks
@@ -261,14 +264,25 @@ class Sessions:
         """The session of that sid, if this worker has it in memory."""
         return self._live.get(sid)
 
+    def with_own(self) -> list[Session]:
+        """The sessions to which servers offer something of their own."""
+        return [session for session in self._live.values() if session.own]
+
+    def like(self, server_id: int, sha256: bytes) -> Shelf | None:
+        """What a server offers to some session already, if it is the catalog of that hash."""
+        found = (session.own[server_id] for session in self._live.values() if server_id in session.own)
+        return next((s for s in found if s.catalog is not None and s.catalog.sha256 == sha256), None)
+
     def standing(self) -> list[SessionFacts]:
         """Of the sessions whose clients read the stream of a GET."""
         return [session.facts for session in self._live.values() if session.stands]
 
     def changed(self, changes: Mapping[str, Iterable[str]]) -> None:
-        """Lists have changed: endpoint → methods of the notifications that legacy clients get."""
+        """Lists have changed: endpoint → methods of the notifications that legacy clients get. Who sees lists of his
+        own hears of changes from `gateway.overlays`.
+        """
         for session in self._live.values():
-            if (methods := changes.get(session.facts.endpoint)) is not None:
+            if not session.own and (methods := changes.get(session.facts.endpoint)) is not None:
                 session.changed(methods)
 
     def vanished(self, endpoints: Collection[str]) -> None:

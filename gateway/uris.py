@@ -24,7 +24,7 @@ from gateway.protocol.listed import Listed
 KEPT_SCHEMES = ("ui://", "skill://")
 WEB = ("https://", "http://")
 
-_NAMES_A_URI = re.compile(rb'"(?:uri|resourceUri|ui/resourceUri|openai/outputTemplate)"')
+_NAMES_A_URI = re.compile(rb'"(?:uri|resourceUri|ui\\?/resourceUri|openai\\?/outputTemplate)"')
 """The members that do. It begins with one literal character, without which a search of a large text takes ten times as
 long.
 """

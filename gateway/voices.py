@@ -13,10 +13,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.errors import JSONRPC_CODE
-from gateway.frames import loose_frame
+from gateway.frames import LIST_CHANGED, loose_frame
 from gateway.glossary import Glossary
 from gateway.interaction import Interaction
 from gateway.live import Live
+from gateway.overlays import Overlays
 from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message
 from gateway.routing import Server
@@ -36,34 +37,53 @@ class Source(Protocol):
 class Voices:
     """The audiences of all servers."""
 
-    def __init__(self, source: Source, sessions: Sessions, subscriptions: Subscriptions, task_ids: TaskIds) -> None:
+    def __init__(
+        self,
+        source: Source,
+        sessions: Sessions,
+        subscriptions: Subscriptions,
+        task_ids: TaskIds,
+        overlays: Overlays,
+    ) -> None:
         self._source = source
         self._sessions = sessions
         self._subscriptions = subscriptions
         self._task_ids = task_ids
+        self._overlays = overlays
 
     def of(self, server: Server) -> Voice:
         """The audience of one server."""
-        return Voice(server, self._source, self._sessions, self._subscriptions, self._task_ids)
+        return Voice(server, self._source, self._sessions, self._subscriptions, self._task_ids, self._overlays)
 
 
 class Voice:
     """An `Audience`: hears what one server says outside calls."""
 
     def __init__(
-        self, server: Server, source: Source, sessions: Sessions, subscriptions: Subscriptions, task_ids: TaskIds
+        self,
+        server: Server,
+        source: Source,
+        sessions: Sessions,
+        subscriptions: Subscriptions,
+        task_ids: TaskIds,
+        overlays: Overlays,
     ) -> None:
         self._server = server
         self._source = source
         self._sessions = sessions
         self._subscriptions = subscriptions
         self._task_ids = task_ids
+        self._overlays = overlays
 
     def heard(self, scope: ScopeKey, message: Message) -> None:
         if scope == HOUSE:
             if message.method == UPDATED and message.params is not None:
                 self._subscriptions.updated(self._server.id, jsonrpc.members(message.params))
-        elif (session := self._session(scope)) is not None:
+        elif (session := self._session(scope)) is None:
+            return
+        elif message.method in LIST_CHANGED:
+            self._overlays.heard(session.facts.sid, self._server)
+        else:
             frame = loose_frame(message, session.level, self._glossary(session))
             if frame is not None:
                 session.say(frame)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from itertools import count
 
@@ -26,7 +26,9 @@ from gateway.upstream.crossing import Crossing, Road
 from gateway.upstream.eras import Eras
 from gateway.upstream.gate import Gate
 from gateway.upstream.ladder import Ladder
-from gateway.upstream.line import Line, SessionLost
+from gateway.upstream.legacy import LegacyLine
+from gateway.upstream.line import Greeting, Line, SessionLost
+from gateway.upstream.modern import discover
 from gateway.upstream.scopes import session_key
 from gateway.upstream.server_requests import PingOnly
 from gateway.upstream.surroundings import Surroundings
@@ -125,10 +127,34 @@ class Upstream:
     async def _discovered(self) -> Discovery:
         visit = await self._lines.visit(anew=False)
         try:
-            greeting = visit.greeting
-            listings = await list_all(self._asker, visit.line, greeting)
+            return await self._listed(visit.line, visit.greeting, {})
         finally:
             visit.release()
+
+    async def discover_in(self, sid: str) -> Discovery | None:
+        """All that the server offers in the session that serves the client session `sid` alone; None where there is
+        none. Raises `GatewayError`.
+        """
+        if (lease := self._lines.borrow(session_key(sid))) is None:
+            return None
+        line = lease.line
+        try:
+            headers = line.loose if isinstance(line, LegacyLine) else {}
+            return None if line.greeting is None else await self._listed(line, line.greeting, headers)
+        finally:
+            lease.release()
+
+    async def discover_for(self, call: Forward) -> Discovery:
+        """All that the server offers to whoever makes `call`, asked with the headers of that. Raises `GatewayError`."""
+        lease = await self._lines.take(call)
+        try:
+            greeting = lease.line.greeting or await discover(self._asker, lease.line, call.headers)
+            return await self._listed(lease.line, greeting, call.headers)
+        finally:
+            lease.release()
+
+    async def _listed(self, line: Line, greeting: Greeting, headers: Mapping[str, str]) -> Discovery:
+        listings = await list_all(self._asker, line, greeting, headers)
         return Discovery(
             era=greeting.era,
             protocol_version=greeting.version,
