@@ -17,12 +17,12 @@ from msgspec import Raw
 
 from gateway import endings, methods, task_places, uris
 from gateway.clock import Clock
-from gateway.endings import Ending
+from gateway.endings import Ending, Result
 from gateway.errors import GatewayError, Kind
 from gateway.frames import LIST_CHANGED, frame_for
 from gateway.interaction import Interaction
 from gateway.methods import FORWARDED, Names
-from gateway.protocol import jsonrpc
+from gateway.protocol import jsonrpc, results
 from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.protocol.params import claim_of, client_names, recorded, renamed, trace_id_of
 from gateway.protocol.versions import Era
@@ -177,12 +177,11 @@ class Calls:
         if response.kind is MessageKind.ERROR:
             shown = uris.error_out(body, call.route.naming)
             return endings.of_error(call.request, body, shown, relay.era, relay.status)
-        if relay.era is call.request.era:
-            body = task_places.result_out(
-                call.request.method, body, relay.era, call.route.tasks, augmented=call.augmented
-            )
-        shown = uris.result_out(call.request.method, self._rounds.sealed(call.turn, body), call.route.naming)
-        return endings.of_result(call.request, body, shown, relay.era)
+        method, head, era, augmented = call.request.method, results.head(body), relay.era, call.augmented
+        if era is call.request.era and task_places.may_name(method, head, era, augmented=augmented):
+            body = task_places.result_out(method, body, era, call.route.tasks, augmented=augmented)
+        shown = uris.result_out(method, self._rounds.sealed(call.turn, body, head), call.route.naming)
+        return endings.of_result(call.request, Result(body, head, shown), era)
 
     def _open(self, call: _Call) -> None:
         try:

@@ -11,7 +11,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 
 from msgspec import Raw
@@ -276,8 +275,9 @@ class Dispatch:
         await self._run(request, route, upstream, sink)
 
     async def _run(self, request: Request, route: Route, upstream: Forwarder, sink: Sink) -> None:
-        if route.tasks is AS_THEY_ARE:
-            route = replace(route, tasks=self._task_ids.names(request.holder, route.server.id))
+        if route.tasks is AS_THEY_ARE and not (holder := request.holder).bare:
+            names = self._task_ids.names(holder, route.server.id)
+            route = Route(route.server, route.target, route.naming, route.mirrors, names)
         await self._calls.run(request, route, upstream, sink)
 
     async def _route(self, names: Names | None, request: Request) -> tuple[Route, Forwarder]:

@@ -16,6 +16,7 @@ from msgspec import Raw
 from gateway import abilities, capabilities, local, methods
 from gateway.errors import HTTP_STATUS, JSONRPC_CODE, OUTCOME, GatewayError, Kind
 from gateway.protocol import jsonrpc, results
+from gateway.protocol.results import Head
 from gateway.protocol.versions import Era
 from gateway.request import Request
 from gateway.sink import Answer
@@ -60,9 +61,17 @@ class Ending:
     payload: Raw | None = None
 
 
-def of_result(request: Request, body: Raw, shown: Raw, server_era: Era | None) -> Ending:
-    """The ending of a call that its server answered; `shown` is `body` under the client's names."""
-    head = results.head(body)
+class Result(msgspec.Struct, frozen=True):
+    """What a server answered: `head` is what `body` says of itself, `shown` is it under the client's names."""
+
+    body: Raw
+    head: Head
+    shown: Raw
+
+
+def of_result(request: Request, result: Result, server_era: Era | None) -> Ending:
+    """The ending of a call that its server answered."""
+    body, head = result.body, result.head
     outcome, error = Outcome.OK, None
     if head.resultType == "task" and server_era is Era.MODERN and not _knows_tasks(request):
         failure = _CANNOT_FOLLOW if request.era is Era.LEGACY else missing_tasks()
@@ -75,7 +84,7 @@ def of_result(request: Request, body: Raw, shown: Raw, server_era: Era | None) -
             return wrong
     elif head.isError:
         outcome, error = Outcome.TOOL_ERROR, _first_text(body)
-    answer = Answer(jsonrpc.result(request.id, _for_client(request, server_era, shown)))
+    answer = Answer(jsonrpc.result(request.id, _for_client(request, server_era, result.shown)))
     return Ending(outcome, answer, error=error, payload=body)
 
 

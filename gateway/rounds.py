@@ -10,12 +10,13 @@ MCP 2026-07-28 `basic/patterns/mrtr`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 
+import msgspec
 from msgspec import Raw
 
-from gateway.protocol import jsonrpc, results
+from gateway.protocol import jsonrpc
+from gateway.protocol.results import Head
 from gateway.protocol.versions import Era
 from gateway.request import Request
 from gateway.routing import Route
@@ -25,15 +26,14 @@ from storage.records import CallUid
 STATE = "requestState"
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(msgspec.Struct, frozen=True):
     """One round. `members` are those of the request's params, with the state as its server gave it; `bind` tells to
     whom a state belongs, and is None where states travel as they are.
     """
 
     operation_uid: CallUid
     round: int
-    members: Mapping[str, Raw] = field(repr=False)
+    members: Mapping[str, Raw]
     bind: Callable[[], Bond] | None = None
 
 
@@ -57,9 +57,9 @@ class Rounds:
             own[STATE] = Raw(held.state)
         return Turn(held.operation_uid, held.round + 1, own, bind)
 
-    def sealed(self, turn: Turn, result: Raw) -> Raw:
+    def sealed(self, turn: Turn, result: Raw, head: Head) -> Raw:
         """A server's result as its client gets it: the state of an `input_required` under seal."""
-        if turn.bind is None or results.head(result).resultType != "input_required":
+        if turn.bind is None or head.resultType != "input_required":
             return result
         found = jsonrpc.members(result)
         state = self._states.wrap(turn.bind(), found.get(STATE), turn.operation_uid, turn.round)

@@ -20,6 +20,7 @@ from msgspec import Raw
 from gateway.protocol import edits, results
 from gateway.protocol.edits import Edit
 from gateway.protocol.meta import RELATED_TASK
+from gateway.protocol.results import Head
 from gateway.protocol.versions import Era
 from gateway.task_ids import TaskNames
 
@@ -48,6 +49,13 @@ def result_out(method: str, result: Raw, era: Era, names: TaskNames, *, augmente
         if method == "tasks/list":
             places["tasks"] = edits.each(_task(names.out))
     return edits.members(result, places) if places else result
+
+
+def may_name(method: str, head: Head, era: Era, *, augmented: bool) -> bool:
+    """Whether there is anything to rename in the result of `method` that has this `head`; most have nothing."""
+    if augmented or method.startswith(_OF_TASKS):
+        return True
+    return head.has_meta if era is Era.LEGACY else head.resultType == "task"
 
 
 def is_task(result: Raw) -> bool:

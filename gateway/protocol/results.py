@@ -50,6 +50,7 @@ class Head:
     isError: bool = False  # noqa: N815
     ttlMs: int | None = None  # noqa: N815
     cacheScope: str | None = None  # noqa: N815
+    has_meta: bool = False
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -75,6 +76,7 @@ def head(result: Raw | bytes) -> Head:
         isError=found.isError == _TRUE,
         ttlMs=_integer(found.ttlMs),
         cacheScope=string(found.cacheScope) if found.cacheScope else None,
+        has_meta=bool(found.meta),
     )
 
 
