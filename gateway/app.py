@@ -143,6 +143,7 @@ class _Builder:
         calls = Calls(writer, evidence, evidence, clock, states)
         sessions.restore(await client_sessions.ended(self._db))
         dispatch = Dispatch(control, sessions, subscriptions, calls, self._tasks, task_ids)
+        control.swapped = dispatch.swapped
         pipeline = Pipeline(control, sessions, dispatch, self._gauges.calls)
         runner = await self._serve(pipeline, control, board, writer)
         self._stack.push_async_callback(_drain, pipeline, sessions, subscriptions, calls, runner, control)
@@ -284,8 +285,8 @@ async def _sweep(sessions: Sessions, fleet: Fleet, idle: float) -> None:
     """Free what nobody used for its idle time; for ever."""
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        for session in sessions.sweep(idle):
-            fleet.end_session(session.facts.sid)
+        for sid in sessions.sweep(idle):
+            fleet.end_session(sid)
         await fleet.sweep(time.monotonic())
 
 

@@ -103,6 +103,8 @@ class Control:
         self._configuration: Configuration
         self.heralds: Mapping[Era, Herald] = {}
         """Who tells clients that lists have changed."""
+        self.swapped: Callable[[Live, Live], None] = _unnoticed
+        """Hears of each live value and of the one before it."""
         self.problem: str | None = None
         self.live = Live(table(()), {}, self._keys, frontier("127.0.0.1", (), ()))
 
@@ -161,8 +163,8 @@ class Control:
 
     def table_changed(self) -> None:
         """The fleet has another table: show it to requests."""
-        listen, before = self._configuration.listen, self.live.table
-        self.live = Live(
+        listen, before = self._configuration.listen, self.live
+        self.live = after = Live(
             self._fleet.table,
             self._fleet.upstreams,
             self._keys,
@@ -170,10 +172,11 @@ class Control:
             self._configuration.limits.depth,
         )
         self._gauges.fleet.hidden(Counter(endpoint.kind for endpoint, _ in self.live.table.hidden()))
-        gone = before.endpoints.keys() - self.live.table.endpoints.keys()
+        gone = before.table.endpoints.keys() - after.table.endpoints.keys()
         for era, herald in self.heralds.items():
-            herald.changed(changes(before, self.live.table, era))
+            herald.changed(changes(before.table, after.table, era))
             herald.vanished(gone)
+        self.swapped(before, after)
 
     def catalog_changed(self, server: Server, catalog: Catalog) -> None:
         """A server was listed: describe it in the metrics."""
@@ -255,6 +258,10 @@ class Control:
             for problem in problems:
                 log.error("the configuration stays as it was: %s", problem)
         self.problem = problems[0]
+
+
+def _unnoticed(before: Live, after: Live) -> None:
+    """Nobody has to know."""
 
 
 def _signature(path: Path) -> tuple[int, ...]:

@@ -8,7 +8,8 @@ is no entry is an extension's, or nobody's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,7 @@ from msgspec import Raw
 from gateway import capabilities, endings, local, methods, routing, subscriptions, task_places
 from gateway.calls import Calls, Forwarder
 from gateway.errors import GatewayError, Kind
-from gateway.live import Source
+from gateway.live import Live, Source
 from gateway.methods import Method, Names
 from gateway.protocol import eras, jsonrpc, mirrors
 from gateway.protocol.headers import McpHeaders
@@ -36,7 +37,16 @@ from gateway.upstream.values import Scope
 from storage.tasks import Tasks
 
 COLD_LIST_SECONDS = 2.0
+LEVEL_SECONDS = 2.0
+"""How long a client waits until its servers know its level; later ones hear of it with its next call."""
+
+MOST_TOLD = 16
+"""Notifications of one session that are on their way to servers at most; more are dropped."""
+
 EMPTY_RESULT = b"{}"
+
+OF_ONE_CLIENT = frozenset({"auto", "session"})
+"""Isolations under which a client with a session has one of its own with the server, and hears what it says there."""
 
 _Serve = Callable[[Request, Sink], Awaitable[None]]
 
@@ -59,6 +69,7 @@ class Dispatch:
         self._calls = calls
         self._tasks = tasks
         self._task_ids = task_ids
+        self._telling: Counter[str] = Counter()
         lists: dict[str, _Serve] = {listed.method: partial(self._list, listed) for listed in Listed}
         self._serves: Mapping[Era, Mapping[str, _Serve]] = {
             Era.MODERN: {
@@ -89,22 +100,53 @@ class Dispatch:
 
     def tell(self, endpoint: Endpoint, scope: Scope, message: Message) -> None:
         """Pass a client's notification on to the servers that it has sessions with, in the background."""
-        live = self._source.live
-        holder = endpoint.holder(scope.user_id, known=live.keys.local is None)
-        for server in endpoint.servers:
-            if (upstream := live.upstreams.get(server.id)) is not None:
-                names, told = self._task_ids.names(holder, server.id), message.params
-                told = None if told is None else task_places.back(told, names)
-                self._tasks.spawn(upstream.notify(scope, message.method, told), f"tell of {message.method[:64]}")
+        if self._telling[sid := scope.session or ""] < MOST_TOLD:
+            self._telling[sid] += 1
+            told = self._tasks.spawn(self._tell(endpoint, scope, message), f"tell of {message.method[:64]}")
+            told.add_done_callback(lambda _: self._told(sid))
+
+    @property
+    def telling(self) -> int:
+        """Notifications of clients that are on their way."""
+        return self._telling.total()
 
     def attend(self, facts: SessionFacts, there: bool) -> None:
         """Whether the client of a session reads what its servers say outside calls. An endpoint that was there when
-        its client came may be gone when it leaves; its servers stay.
+        its client came may be another, or gone, when it leaves; its servers stay.
         """
         live = self._source.live
         endpoint = live.table.endpoints.get(facts.endpoint)
-        for upstream in live.upstreams.values() if endpoint is None else self._upstreams(endpoint):
-            (upstream.attend if there else upstream.unattend)(facts.sid)
+        if there and endpoint is not None:
+            for upstream in self._upstreams(endpoint):
+                upstream.attend(facts.sid)
+        elif not there:
+            for upstream in live.upstreams.values():
+                upstream.unattend(facts.sid)
+
+    def swapped(self, before: Live, after: Live) -> None:
+        """Another live value is in force: servers that have come hear who reads what they say, and what is followed."""
+        if come := after.upstreams.keys() - before.upstreams.keys():
+            for facts in self._sessions.standing():
+                self.attend(facts, there=True)
+        for server_id in come:
+            if followed := self._subscriptions.followed(server_id):
+                self._tasks.spawn(after.upstreams[server_id].follow(followed), "follow")
+
+    async def _tell(self, endpoint: Endpoint, scope: Scope, message: Message) -> None:
+        live, params = self._source.live, message.params
+        holder = endpoint.holder(scope.user_id, known=live.keys.local is None)
+        told = []
+        for server in endpoint.servers:
+            if (upstream := live.upstreams.get(server.id)) is not None:
+                names = self._task_ids.names(holder, server.id)
+                own = None if params is None else task_places.back(params, names)
+                told.append(upstream.notify(scope, message.method, own))
+        await asyncio.gather(*told)
+
+    def _told(self, sid: str) -> None:
+        self._telling[sid] -= 1
+        if not self._telling[sid]:
+            del self._telling[sid]
 
     async def _ping(self, request: Request, sink: Sink) -> None:
         await sink.finish(Answer(jsonrpc.result(request.id, EMPTY_RESULT)))
@@ -120,7 +162,9 @@ class Dispatch:
         if request.sid is not None and (session := self._sessions.alive(request.sid)) is not None:
             session.level = jsonrpc.copy(level)
             told = (upstream.set_level(request.scope, session.level) for upstream in self._upstreams(request.endpoint))
-            await asyncio.gather(*told)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEVEL_SECONDS):
+                    await asyncio.gather(*told)
         await sink.finish(Answer(jsonrpc.result(request.id, EMPTY_RESULT)))
 
     async def _list(self, listed: Listed, request: Request, sink: Sink) -> None:
@@ -146,8 +190,7 @@ class Dispatch:
         finally:
             for task in watching:
                 task.cancel()
-            for server_id in self._subscriptions.close(listen):
-                self._tasks.spawn(self._refollow(server_id), "follow")
+            self._unfollow(self._subscriptions.close(listen))
         await sink.finish(Answer(listen.result()))
 
     async def _follow(self, listen: Listen, endpoint: Endpoint, uris: Sequence[str]) -> None:
@@ -161,7 +204,12 @@ class Dispatch:
         self._subscriptions.follow(listen, resources)
         honoured = dict(zip(servers, await asyncio.gather(*map(self._refollow, servers)), strict=True))
         kept = frozenset(resource for resource in resources if resource.uri in honoured[resource.server_id])
-        self._subscriptions.narrow(listen, kept)
+        self._unfollow(self._subscriptions.narrow(listen, kept))
+
+    def _unfollow(self, shrunk: Iterable[int]) -> None:
+        """Tell servers, in the background, that clients follow less than before."""
+        for server_id in shrunk:
+            self._tasks.spawn(self._refollow(server_id), "follow")
 
     async def _watch(
         self, listen: Listen, request: Request, names: Sequence[str], watching: list[asyncio.Task[None]]
@@ -201,6 +249,11 @@ class Dispatch:
         route, upstream = await self._route(method.names, request)
         if upstream.era is not None and upstream.era not in _eras_for(method, request):
             raise _unknown_method(request)
+        if method.session and route.server.spec.isolation not in OF_ONE_CLIENT:
+            raise _unknown_method(request)
+        if method.names is Names.REF and route.server.id in request.endpoint.mute:
+            await sink.finish(Answer(jsonrpc.result(request.id, local.completed_by_nothing(request.era))))
+            return
         if request.era is Era.MODERN and route.mirrors:
             mirrors.check(route.mirrors, request.params.members.get("arguments"), McpHeaders(request.headers))
         await self._run(request, route, upstream, sink)

@@ -8,12 +8,12 @@ result that the model can act on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from msgspec import Raw
 
-from gateway import capabilities, local
+from gateway import abilities, capabilities, local, methods
 from gateway.errors import HTTP_STATUS, JSONRPC_CODE, OUTCOME, GatewayError, Kind
 from gateway.protocol import jsonrpc, results
 from gateway.protocol.versions import Era
@@ -71,6 +71,8 @@ def of_result(request: Request, body: Raw, shown: Raw, server_era: Era | None) -
         outcome = Outcome.INPUT_REQUIRED
         if request.era is Era.LEGACY:
             return Ending(outcome, refusal(request, _CANNOT_ASK), "input_required", _CANNOT_ASK.message, body)
+        if (wrong := _wrongly_asked(request, body)) is not None:
+            return wrong
     elif head.isError:
         outcome, error = Outcome.TOOL_ERROR, _first_text(body)
     answer = Answer(jsonrpc.result(request.id, _for_client(request, server_era, shown)))
@@ -145,6 +147,24 @@ def missing_tasks() -> GatewayError:
 
 def _knows_tasks(request: Request) -> bool:
     return request.era is Era.MODERN and capabilities.declares(request.client.capabilities, capabilities.TASKS)
+
+
+def _wrongly_asked(request: Request, body: Raw) -> Ending | None:
+    """The ending of a call whose server asks what it must not: in answer to this method, or of a client that did not
+    declare that it can be asked so (MCP 2026-07-28 `basic/patterns/mrtr`, Server Requirements). None for one that may.
+    """
+    if request.method in methods.FORWARDED and request.method not in methods.MAY_ASK:
+        words = f"the server asks for input in its answer to {request.method}, which has none"
+        failure = GatewayError(Kind.SERVER_PROTOCOL, words, reason="input_required")
+        return replace(of_failure(request, failure), payload=body)
+    needed = abilities.lacking(body, request.client.capabilities)
+    if not needed:
+        return None
+    asked = abilities.told(body)
+    words = f"the server asks for input that the client does not declare to give: {', '.join(needed)} ({asked})"
+    failure = GatewayError(Kind.MISSING_CAPABILITY, words, data={"requiredCapabilities": needed})
+    answer = error_answer(request.id, failure, request.era)
+    return Ending(Outcome.PROTOCOL_ERROR, answer, str(JSONRPC_CODE[failure.kind]), words, body)
 
 
 def _status(client: Era, server: Era | None, code: int, status: int | None) -> int:

@@ -33,7 +33,14 @@ LIST_CHANGED = frozenset(
 OURS = frozenset({"notifications/cancelled", "notifications/initialized", "notifications/subscriptions/acknowledged"})
 """Of the hop between the server and us."""
 
-OF_A_SESSION = frozenset({"notifications/resources/updated", task_places.STATUS, task_places.CHANGED})
+NOT_IN_CALLS = frozenset(
+    {
+        "notifications/resources/updated",
+        "notifications/elicitation/complete",
+        task_places.STATUS,
+        task_places.CHANGED,
+    }
+)
 """What modern clients hear on a stream of their own, if at all."""
 
 
@@ -45,7 +52,7 @@ def frame_for(request: Request, message: Message, token: int | None, glossary: G
         return _progress(request.params.progress_token, message, token, glossary)
     if message.method == LOG and not _wants(request.client.log_level, message, request.era):
         return None
-    if request.era is Era.MODERN and message.method in OF_A_SESSION:
+    if request.era is Era.MODERN and message.method in NOT_IN_CALLS:
         return None
     return _notification(message, glossary)
 

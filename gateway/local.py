@@ -62,6 +62,14 @@ def told(endpoint: Endpoint, era: Era) -> frozenset[str]:
     return frozenset(kind.changed for kind in Listed if kind.capability in endpoint.capabilities[era])
 
 
+def completed_by_nothing(era: Era) -> bytes:
+    """The result of `completion/complete` where the server that it is for completes nothing, and others here do."""
+    result: dict[str, object] = {"completion": {"values": [], "hasMore": False}}
+    if era is Era.MODERN:
+        result = {"resultType": "complete", **result, "_meta": {SERVER_INFO: SERVER}}
+    return bytes(jsonrpc.text(result))
+
+
 def failed_call(text: str, era: Era) -> bytes:
     """A `tools/call` result that tells the model what went wrong (MCP 2026-07-28 `server/tools` §Error Handling)."""
     result: dict[str, object] = {"content": [{"type": "text", "text": text}], "isError": True}

@@ -43,7 +43,7 @@ LEGACY = frozenset({Era.LEGACY})
 MODERN = frozenset({Era.MODERN})
 
 FORWARDED: Mapping[str, Method] = {
-    "tools/call": Method(Names.TOOL, BOTH),
+    "tools/call": Method(Names.TOOL, BOTH, "tools"),
     "prompts/get": Method(Names.PROMPT, BOTH, "prompts"),
     "resources/read": Method(Names.URI, BOTH, "resources"),
     "resources/subscribe": Method(Names.URI, LEGACY, "resources", session=True),
@@ -54,6 +54,9 @@ FORWARDED: Mapping[str, Method] = {
     "tasks/update": Method(None, MODERN),
     "tasks/result": Method(None, LEGACY),
 }
+
+MAY_ASK = frozenset({"tools/call", "prompts/get", "resources/read"})
+"""Those whose results may be questions (MCP 2026-07-28 `basic/patterns/mrtr`)."""
 
 OF_A_TASK = frozenset(name for name, method in FORWARDED.items() if method.names is None)
 

@@ -9,8 +9,9 @@ MCP 2026-07-28 `basic/patterns/mrtr`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec import Raw
 
@@ -26,14 +27,14 @@ STATE = "requestState"
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One round. `members` are those of the request's params, with the state as its server gave it; `bond` is None
-    where states travel as they are.
+    """One round. `members` are those of the request's params, with the state as its server gave it; `bind` tells to
+    whom a state belongs, and is None where states travel as they are.
     """
 
     operation_uid: CallUid
     round: int
     members: Mapping[str, Raw] = field(repr=False)
-    bond: Bond | None = None
+    bind: Callable[[], Bond] | None = None
 
 
 class Rounds:
@@ -47,24 +48,28 @@ class Rounds:
         members = request.params.members
         if request.era is Era.LEGACY or request.caller.key is None:
             return Turn(uid, 0, members)
-        bond = Bond(
-            server_id=route.server.id,
-            user_id=request.caller.user_id,
-            endpoint=request.endpoint.key,
-            request=digest(request.method, route.target, members),
-        )
+        bind = partial(_bond, request, route)
         if (sealed := members.get(STATE)) is None:
-            return Turn(uid, 0, members, bond)
-        held = self._states.unwrap(sealed, bond)
+            return Turn(uid, 0, members, bind)
+        held = self._states.unwrap(sealed, bind())
         own = {key: raw for key, raw in members.items() if key != STATE or held.state is not None}
         if held.state is not None:
             own[STATE] = Raw(held.state)
-        return Turn(held.operation_uid, held.round + 1, own, bond)
+        return Turn(held.operation_uid, held.round + 1, own, bind)
 
     def sealed(self, turn: Turn, result: Raw) -> Raw:
         """A server's result as its client gets it: the state of an `input_required` under seal."""
-        if turn.bond is None or results.head(result).resultType != "input_required":
+        if turn.bind is None or results.head(result).resultType != "input_required":
             return result
         found = jsonrpc.members(result)
-        state = self._states.wrap(turn.bond, found.get(STATE), turn.operation_uid, turn.round)
+        state = self._states.wrap(turn.bind(), found.get(STATE), turn.operation_uid, turn.round)
         return jsonrpc.encode({**found, STATE: state})
+
+
+def _bond(request: Request, route: Route) -> Bond:
+    return Bond(
+        server_id=route.server.id,
+        user_id=request.caller.user_id,
+        endpoint=request.endpoint.key,
+        request=digest(request.method, route.target, request.params.members),
+    )

@@ -25,6 +25,7 @@ from gateway.methods import Names
 from gateway.ownership import Hidden
 from gateway.ownership import owners as owners_of
 from gateway.protocol import jsonrpc
+from gateway.protocol.edits import opened
 from gateway.protocol.jsonrpc import NotAnObject
 from gateway.protocol.listed import Listed
 from gateway.protocol.mirrors import Mirror
@@ -121,6 +122,9 @@ class Endpoint:
     capabilities: Mapping[Era, Capabilities] = field(repr=False)
     instructions: str | None
     complete: bool
+    selection: Selection = ALL
+    shelves: tuple[Shelf, ...] = field(default=(), repr=False)
+    """What stands behind it, in order."""
 
     @property
     def tools(self) -> tuple[ExposedEntry, ...]:
@@ -151,6 +155,12 @@ class Endpoint:
     @cached_property
     def by_slug(self) -> Mapping[str, Server]:
         return {server.slug: server for server in self.servers}
+
+    @cached_property
+    def mute(self) -> frozenset[int]:
+        """The servers that complete no arguments, where others may."""
+        known = ((s.server, s.catalog) for s in self.shelves if self.is_shared and s.catalog is not None)
+        return frozenset(s.id for s, catalog in known if "completions" not in opened(catalog.capabilities))
 
     @cached_property
     def pages(self) -> Mapping[str, Route]:
@@ -353,6 +363,8 @@ def _endpoint(selection: Selection, shelves: Sequence[Shelf], before: Endpoint |
         capabilities={era: capabilities.advertised(catalogs, era, shared=is_shared) for era in Era},
         instructions=_instructions(chosen, selection.description),
         complete=all(catalog is not None for catalog in catalogs),
+        selection=selection,
+        shelves=tuple(chosen),
     )
 
 

@@ -212,6 +212,8 @@ class Sessions:
         self._archive = Archive(now, entropy)
         self._live: dict[str, Session] = {}
         self._ended: dict[str, float] = {}
+        self._forgotten: dict[str, float] = {}
+        """Those that made room, and when they were last used: what servers hold for them ends in its own time."""
 
     def __len__(self) -> int:
         return len(self._live)
@@ -249,6 +251,7 @@ class Sessions:
         ):
             raise GatewayError(Kind.SESSION_UNKNOWN, "Session not found: initialize again")
         session = self._live.pop(facts.sid, None) or self._session(facts)
+        self._forgotten.pop(facts.sid, None)
         self._live[facts.sid] = session
         session.last_used = self._now()
         self._make_room(session)
@@ -257,6 +260,10 @@ class Sessions:
     def alive(self, sid: str) -> Session | None:
         """The session of that sid, if this worker has it in memory."""
         return self._live.get(sid)
+
+    def standing(self) -> list[SessionFacts]:
+        """Of the sessions whose clients read the stream of a GET."""
+        return [session.facts for session in self._live.values() if session.stands]
 
     def changed(self, changes: Mapping[str, Iterable[str]]) -> None:
         """Lists have changed: endpoint → methods of the notifications that legacy clients get."""
@@ -276,17 +283,20 @@ class Sessions:
         self._live.pop(session.facts.sid, None)
         session.end(Kind.ABANDONED)
 
-    def sweep(self, idle: float) -> list[Session]:
+    def sweep(self, idle: float) -> list[str]:
         """Forget sessions that nobody has used for `idle` seconds, endings that have expired, and streams that have
-        had their time; the sessions.
+        had their time; the sids of such sessions, also of those that had made room.
         """
         now = self._now()
         self._ended = {sid: expires for sid, expires in self._ended.items() if expires > now}
-        idle_ones = [s for s in self._live.values() if not s.busy and now - s.last_used > idle]
-        for session in idle_ones:
-            self._live.pop(session.facts.sid).forget()
+        idle_ones = [sid for sid, s in self._live.items() if not s.busy and now - s.last_used > idle]
+        for sid in idle_ones:
+            self._live.pop(sid).forget()
         self._archive.sweep()
-        return idle_ones
+        made_room = [sid for sid, last_used in self._forgotten.items() if now - last_used > idle]
+        for sid in made_room:
+            del self._forgotten[sid]
+        return idle_ones + made_room
 
     def end_streams(self) -> None:
         """End every standing stream, at shutdown."""
@@ -310,3 +320,4 @@ class Sessions:
         for sid, session in tuple(self._live.items()):
             if session is not kept and not session.busy and len(self._live) > self._most:
                 self._live.pop(sid).forget()
+                self._forgotten[sid] = session.last_used

@@ -17,6 +17,7 @@ from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
 from gateway.protocol import jsonrpc
+from gateway.protocol.headers import NAMED
 from gateway.sealing import NONCE_BYTES, BadSeal, Sealer
 from storage.records import CallUid
 
@@ -51,9 +52,9 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def digest(method: str, target: str | None, params: Mapping[str, Raw]) -> bytes:
-    """SHA-256 of what a request asks for, however its JSON is spelt."""
+    """SHA-256 of what a request asks for, however its JSON is spelt; `target` stands for the member that names it."""
     hasher = hashlib.sha256(repr((method, target)).encode())
-    for name in sorted(params.keys() - OF_THE_ROUND - {"name", "uri"}):
+    for name in sorted(params.keys() - OF_THE_ROUND - {NAMED.get(method)}):
         hasher.update(repr((name, _canonical(params[name]))).encode())
     return hasher.digest()
 

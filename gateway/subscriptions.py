@@ -36,7 +36,8 @@ MOST_NAMES = 1_000
 """Resources, and tasks, that one stream follows at most."""
 
 MOST_WAITING = 2_000
-"""Frames that wait for one reader at most; the oldest is dropped."""
+MOST_WAITING_BYTES = 2_000_000
+"""Frames that wait for one reader at most, and what they weigh; the oldest are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,14 @@ class Listen:
         """Tasks that are followed, as the client calls them."""
         self._id = jsonrpc.copy(id)
         self._waiting: dict[str, bytes] = {}
+        self._size = 0
         self._stirred = asyncio.Event()
         self._ended = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait."""
+        return self._size
 
     def acknowledgement(self) -> bytes:
         """The first frame: what is honoured."""
@@ -108,16 +115,22 @@ class Listen:
         """The frames in the order of their first change, until `end`."""
         while self._waiting or not self._ended:
             if self._waiting:
-                yield self._waiting.pop(next(iter(self._waiting)))
+                yield self._take(next(iter(self._waiting)))
             else:
                 self._stirred.clear()
                 await self._stirred.wait()
 
     def _put(self, key: str, frame: bytes) -> None:
-        if key not in self._waiting and len(self._waiting) >= MOST_WAITING:
-            del self._waiting[next(iter(self._waiting))]
+        self._size += len(frame) - len(self._waiting.get(key, b""))
         self._waiting[key] = frame
+        while len(self._waiting) > MOST_WAITING or (self._size > MOST_WAITING_BYTES and len(self._waiting) > 1):
+            self._take(next(iter(self._waiting)))
         self._stirred.set()
+
+    def _take(self, key: str) -> bytes:
+        frame = self._waiting.pop(key)
+        self._size -= len(frame)
+        return frame
 
     def _frame(self, method: str, params: Mapping[str, Raw]) -> bytes:
         try:
@@ -136,6 +149,7 @@ class Subscriptions:
     def __init__(self) -> None:
         self._listens: dict[Listen, None] = {}
         self._followed: dict[int, Counter[str]] = {}
+        self._over = False
 
     def __len__(self) -> int:
         return len(self._listens)
@@ -144,6 +158,8 @@ class Subscriptions:
         """A stream that hears of changes from now on."""
         listen = Listen(id, endpoint, methods)
         self._listens[listen] = None
+        if self._over:
+            listen.end()
         return listen
 
     def follow(self, listen: Listen, resources: Mapping[Resource, str]) -> frozenset[int]:
@@ -154,11 +170,12 @@ class Subscriptions:
             self._followed.setdefault(resource.server_id, Counter())[resource.uri] += 1
         return frozenset(grown)
 
-    def narrow(self, listen: Listen, honoured: frozenset[Resource]) -> None:
-        """Keep of what `listen` follows only what its servers honour."""
+    def narrow(self, listen: Listen, honoured: frozenset[Resource]) -> frozenset[int]:
+        """Keep of what `listen` follows only what its servers honour; the servers whose followed set has shrunk."""
         kept = {resource: name for resource, name in listen.resources.items() if resource in honoured}
-        self._forget(resource for resource in listen.resources if resource not in kept)
+        dropped = [resource for resource in listen.resources if resource not in kept]
         listen.resources = kept
+        return self._forget(dropped)
 
     def close(self, listen: Listen) -> frozenset[int]:
         """The reader has gone; the servers whose followed set has shrunk."""
@@ -193,7 +210,8 @@ class Subscriptions:
                     break
 
     def end(self) -> None:
-        """End every stream properly, at shutdown."""
+        """End every stream properly, at shutdown, and those that are opened yet."""
+        self._over = True
         for listen in self._listens:
             listen.end()
 

@@ -76,11 +76,12 @@ class Voice:
         return await Interaction(session, self._glossary(session), _unheard).answer(request, None)
 
     def _session(self, scope: ScopeKey) -> Session | None:
-        """The session that hears this; none any more when a reload has taken its endpoint away."""
+        """The session that hears this; none any more when a reload has taken its endpoint, or the server from that."""
         sid = session_of(scope)
         session = None if sid is None else self._sessions.alive(sid)
-        served = self._source.live.table.endpoints
-        return session if session is not None and session.facts.endpoint in served else None
+        if session is None or (endpoint := self._source.live.table.endpoints.get(session.facts.endpoint)) is None:
+            return None
+        return session if self._server.slug in endpoint.by_slug else None
 
     def _glossary(self, session: Session) -> Glossary:
         live, facts = self._source.live, session.facts

@@ -57,6 +57,7 @@ FLOORS: Mapping[str, int] = {
     "health.metrics": 2,
     "storage": 2,
     # F1 pure: values in, values out.
+    "gateway.abilities": 1,
     "gateway.access": 1,
     "gateway.batch": 2,
     "gateway.capabilities": 1,

@@ -221,8 +221,8 @@ class House:
         self.subscriptions = Subscriptions()
         self.task_ids = TaskIds(Sealer([b"k" * 32], "task"))
         self.calls = Calls(self.memory, self.down, self.memory, clock, states)
-        dispatch = Dispatch(self, self.sessions, self.subscriptions, self.calls, self.tasks, self.task_ids)
-        self.pipeline = Pipeline(self, self.sessions, dispatch, self.memory)
+        self.dispatch = Dispatch(self, self.sessions, self.subscriptions, self.calls, self.tasks, self.task_ids)
+        self.pipeline = Pipeline(self, self.sessions, self.dispatch, self.memory)
         self.client: TestClient[Any, Any]
 
     async def settle(self, endpoint: str, seconds: float) -> None:

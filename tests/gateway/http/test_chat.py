@@ -217,7 +217,7 @@ async def test_the_model_reads_that_a_question_is_unsupported():
         content = (await messages(h, call()))[0]["content"]
         assert content.startswith("Error: unsupported: ")
         assert "Which city?" in content
-        assert h.memory.closed[0].outcome is Outcome.INPUT_REQUIRED
+        assert h.memory.closed[0].outcome is Outcome.PROTOCOL_ERROR
 
 
 async def test_what_precedes_an_answer_is_not_sent_and_keeps_the_call_alive():

@@ -780,7 +780,8 @@ async def test_a_legacy_client_is_told_when_a_server_asks_for_what_it_cannot_giv
         assert result["isError"] is True
         assert "input" in result["content"][0]["text"]
         assert h.memory.closed[0].outcome is Outcome.INPUT_REQUIRED
-        modern = await h.modern("tools/call", {"name": "time__now"})
+        declared = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
+        modern = await h.modern("tools/call", {"name": "time__now"}, meta=declared)
         assert asks in await modern.read()
 
 

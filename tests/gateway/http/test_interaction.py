@@ -22,6 +22,7 @@ from tests.support.doors import House, Relaying, house, shelf_of
 from tests.support.waiting import until
 
 ELICIT = {"message": "who?", "requestedSchema": {"type": "object", "properties": {"n": {"default": 1}}}}
+ROOTS = {"io.modelcontextprotocol/clientCapabilities": {"roots": {}}}
 RESULT = b'{"content":[{"type":"text","text":"done"}]}'
 
 
@@ -346,7 +347,8 @@ class TestRounds:
 
     async def ask(self, h: House, key: str | None, status: int = 200, **more: Any) -> dict[str, Any]:
         headers = {} if key is None else {"X-API-Key": key}
-        answer = await h.modern("tools/call", {"name": "time__now", "arguments": {"a": 1}, **more}, headers=headers)
+        params = {"name": "time__now", "arguments": {"a": 1}, **more}
+        answer = await h.modern("tools/call", params, headers=headers, meta=ROOTS)
         assert answer.status == status, await answer.text()
         return dict(await answer.json())
 
@@ -374,7 +376,7 @@ class TestRounds:
     async def test_callers_that_nobody_can_tell_apart_carry_the_state_as_it_is(self) -> None:
         async with house() as h:
             h.servers["time"].behaviour = lambda call, relay: relay.result(self.ASKS)
-            answer = await h.modern("tools/call", {"name": "time__now"})
+            answer = await h.modern("tools/call", {"name": "time__now"}, meta=ROOTS)
             assert b'"requestState":"s\\u00e9"' in await answer.read()
 
 
