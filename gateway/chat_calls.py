@@ -257,9 +257,10 @@ def _of_error(error: Raw) -> bytes:
     """An error's message, and on a line of its own what it adds."""
     code, words = results.error_head(error)
     data = members(error).get("data", _NULL)
+    words = words or f"the server answered with the error {code}"
     if code == results.MISSING_CAPABILITY:
-        return b"Error: " + _inside(f"unsupported: {words}; call it again with all that it needs in the arguments")
-    line = b"Error: " + _inside(words or f"the server answered with the error {code}")
+        words = f"unsupported: {words}; call it again with all that it needs in the arguments"
+    line = b"Error: " + _inside(words)
     return line if data == _NULL else line + _BREAK + _verbatim(data)
 
 

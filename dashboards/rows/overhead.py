@@ -55,6 +55,19 @@ def overhead() -> Row:
                 stacked=True,
             ),
             Panel(
+                "Chat back ends",
+                "Requests per second of back ends that speak no MCP, by status. What went wrong with a single call is "
+                "in the outcomes.",
+                [
+                    Query(
+                        rate("mcp_gateway_requests_total", f'{GATEWAY}, door="chat"', "status"),
+                        "{{status}}",
+                    )
+                ],
+                unit="reqps",
+                stacked=True,
+            ),
+            Panel(
                 "Refusals",
                 "Requests per second that were refused before they became calls, by reason.",
                 [Query(rate("mcp_gateway_refusals_total", GATEWAY, "reason"), "{{reason}}")],

@@ -66,5 +66,17 @@ def server() -> Row:
                     ),
                 ],
             ),
+            Panel(
+                "Streams of servers",
+                "Open streams on which servers speak outside calls: the watch, by which the gateway hears of changes, "
+                "and those of clients' sessions. While the watch of an HTTP server is 0, probes alone find its "
+                "changes; stdio servers need no stream.",
+                [
+                    Query(
+                        f"sum by (server, kind) (mcp_gateway_upstream_streams{{{SERVER}}})",
+                        "{{kind}} {{server}}",
+                    )
+                ],
+            ),
         ],
     )

@@ -52,6 +52,7 @@ class RealGateway:
             self._call(self._running.url, "time__get_current_time", {"timezone": "Nowhere"}),
             self._call(self._running.door("gone"), "anything", {}),
             self._post(self._running.url, b"no JSON"),
+            self._post(self._running.url.removesuffix("/mcp") + "/api/tool-calls", b"{}"),
         )
 
     async def _call(self, url: str, tool: str, arguments: Mapping[str, str]) -> None:

@@ -65,6 +65,7 @@ class SyntheticGateway:
         self.connections = ConnectionMetrics(self.registry)
         self.fleet = FleetMetrics(self.registry, "0.0.0")
         self.lag = LoopLag(self.registry)
+        self.readiness = ReadinessMetrics(self.registry)
         self.health = HealthMetrics(self.registry)
         self.storage = StorageMetrics(self.registry)
         self.storage.watch(Backlog())
@@ -105,6 +106,7 @@ class SyntheticGateway:
         events.child_started()
         events.child_ended()
         events.dropped("not_json")
+        events.stream_opened("watch")
 
     def _health(self, server: str) -> None:
         state, now_us = next(self._states), time.time_ns() // 1_000
@@ -117,6 +119,7 @@ class SyntheticGateway:
 
     def _doors(self) -> None:
         self.calls.request("aggregate", "modern", 200)
+        self.calls.request("chat", "none", 200)
         self.calls.refusal("parse")
         self.connections.client_session_opened()
         self.connections.stream_opened()
@@ -124,6 +127,8 @@ class SyntheticGateway:
 
     def _control(self) -> None:
         self.fleet.loaded(time.time())
+        self.fleet.hidden({"aggregate": 1})
+        self.readiness.found(ready=True, degraded={"names": True, "records": False})
         self.lag.late(0.001)
 
 
@@ -132,7 +137,7 @@ async def synthetic_gateway() -> AsyncIterator[SyntheticGateway]:
     """Serve the gateway's `/metrics` by the handler that the real one uses."""
     gateway = SyntheticGateway()
     app = web.Application()
-    readiness, anybody = Readiness({}, ReadinessMetrics(gateway.registry)), frontier("", (), ())
+    readiness, anybody = Readiness({}, gateway.readiness), frontier("", (), ())
     app.add_routes(Operations(readiness, dict, Exposition(gateway.registry)).metrics_routes(lambda: anybody))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -218,7 +218,7 @@ async def test_a_question_of_a_modern_server_is_unsupported_and_the_model_reads_
             asked, refused = await contents(gateway, call(), call("demo__count"))
             assert asked.startswith("Error: unsupported: ")
             assert "elicitation/create: Which city?" in asked
-            assert refused.startswith("Error: Missing required client capability\n")
+            assert refused.startswith("Error: unsupported: Missing required client capability")
             assert "elicitation" in refused
 
 

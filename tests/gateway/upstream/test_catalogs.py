@@ -163,19 +163,19 @@ async def test_the_lists_of_a_program_are_those_of_an_endpoint(http: ClientSessi
 
 @pytest.mark.trap(39)
 @pytest.mark.parametrize("method", LISTS)
-@pytest.mark.parametrize("failure", ["error", "no list", "unknown"])
+@pytest.mark.parametrize("failure", ["error", "no list"])
 async def test_a_list_beside_the_tools_that_fails_costs_itself_alone(
     server: McpServer, upstream: Upstream, method: str, failure: str
 ) -> None:
     serve(server)
     answers = {"error": fail, "no list": partial(reply, result={"prompts": 7, "resources": 7})}
-    server.served[method] = answers.get(failure, refuse)
+    server.served[method] = answers[failure]
     found = await upstream.discover()
     [flaw] = found.flaws
     assert flaw.startswith(f"{method} failed: ")
-    for listed in Listed:
-        expected = [] if listed.method == method else LISTS.get(listed.method, {"tools": server.definitions})[listed]
-        assert offered(found)[listed] == expected
+    assert [listed.method for listed in found.missing] == [method]
+    for listed in set(Listed) - found.missing:
+        assert offered(found)[listed] == LISTS.get(listed.method, {"tools": server.definitions})[listed]
 
 
 async def test_prompts_and_resources_are_asked_for_page_by_page(server: McpServer, upstream: Upstream) -> None:
@@ -188,28 +188,6 @@ async def test_prompts_and_resources_are_asked_for_page_by_page(server: McpServe
     assert [one["name"] for one in found[Listed.PROMPTS]] == ["first", "second"]
     assert [one["uri"] for one in found[Listed.RESOURCES]] == ["first", "second"]
     assert [one["uriTemplate"] for one in found[Listed.TEMPLATES]] == ["first", "second"]
-
-
-MIRRORED = {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
-BAD = {"type": "object", "properties": {"region": {"type": "array", "x-mcp-header": "Region"}}}
-
-
-@pytest.mark.parametrize(("era", "kept"), [("modern", ["good", "last"]), ("legacy", ["good", "bad", "last"])])
-async def test_a_tool_that_nobody_can_call_is_left_out_with_its_reason(
-    http: ClientSession, era: str, kept: list[str]
-) -> None:
-    async with McpServer(**{era: True}) as server:
-        schemas = {"good": MIRRORED, "bad": BAD, "last": {"type": "object"}}
-        server.definitions = [{"name": name, "inputSchema": schema} for name, schema in schemas.items()]
-        upstream = Upstream(terms(url=server.url), http)
-        found = await upstream.discover()
-        assert names(found.tools) == kept
-        if era == "modern":
-            [flaw] = found.flaws
-            assert flaw.startswith("the tool 'bad' was left out: ")
-        else:
-            assert found.flaws == ()
-        await upstream.close()
 
 
 @pytest.mark.parametrize("result", [{"tools": 7}, {"tools": {"a": 1}}, {}, [1], "x"])
@@ -320,10 +298,6 @@ async def two_pages(asked: Asked, name: str, key: str) -> web.Response:
     if "cursor" in asked.params:
         return asked.result({name: [{key: "second", "name": "second"}]})
     return asked.result({name: [{key: "first", "name": "first"}], "nextCursor": "2"})
-
-
-async def refuse(asked: Asked) -> web.Response:
-    return asked.error(-32601, "Method not found", 404 if asked.modern else 200)
 
 
 async def fail(asked: Asked) -> web.Response:
