@@ -24,10 +24,12 @@ from prometheus_client import CollectorRegistry
 
 from gateway import __version__
 from gateway.access import ANY, Frontier, frontier, is_loopback
+from gateway.asides import Asides
 from gateway.calls import Calls
 from gateway.catalog_memory import CatalogMemory
 from gateway.clock import Clock
 from gateway.config import Configuration
+from gateway.contexts import Contexts
 from gateway.control import Control, Gauges, Surroundings
 from gateway.dispatch import Dispatch
 from gateway.errors import GatewayError, Kind
@@ -45,11 +47,14 @@ from gateway.http.readiness import (
     records_check,
 )
 from gateway.keyfile import load_or_make
+from gateway.listens import Listens
 from gateway.metrics import CallMetrics, ConnectionMetrics, Exposition, FleetMetrics, LoopLag, ReadinessMetrics
+from gateway.overlays import Overlays
 from gateway.pipeline import Pipeline
 from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
 from gateway.redact import Unredacted
+from gateway.router import Router
 from gateway.routing import Server
 from gateway.sealing import KEY_BYTES, Sealer
 from gateway.sessions import Sessions
@@ -59,6 +64,7 @@ from gateway.task_ids import TaskIds
 from gateway.upstream.http import client_session
 from gateway.upstream.server import Upstream
 from gateway.upstream.values import Audience, Forward, Terms
+from gateway.views import Views
 from gateway.voices import Voices
 from health.board import Board
 from health.metrics import HealthMetrics
@@ -131,7 +137,9 @@ class _Builder:
         exchanges, task_ids = Tasks("exchanges"), TaskIds(Sealer(keys, "task"))
         sessions, subscriptions = self._sessions(keys, exchanges), Subscriptions()
         control.heralds = {Era.LEGACY: sessions, Era.MODERN: subscriptions}
-        fleet = await self._fleet(control, Voices(control, sessions, subscriptions, task_ids))
+        views = Views()
+        overlays = Overlays(control, sessions, views, self._tasks, clock)
+        fleet = await self._fleet(control, Voices(control, sessions, subscriptions, task_ids, overlays))
         # Legacy exchanges, which may outlive their requests, end before the servers that they talk to.
         self._stack.push_async_callback(exchanges.close)
         scheduler.start()
@@ -141,10 +149,14 @@ class _Builder:
         evidence = Evidence(board, scheduler, self._gauges.calls, clock, fleet.refresh)
         states = States(Sealer(keys, "state"), clock.now, clock.entropy)
         calls = Calls(writer, evidence, evidence, clock, states)
+        calls.changed_in = overlays.heard
         sessions.restore(await client_sessions.ended(self._db))
-        dispatch = Dispatch(control, sessions, subscriptions, calls, self._tasks, task_ids)
-        control.swapped = dispatch.swapped
-        pipeline = Pipeline(control, sessions, dispatch, self._gauges.calls)
+        router = Router(control, sessions, Contexts(control, self._tasks, clock), views, task_ids)
+        asides = Asides(control, sessions, router, self._tasks, task_ids)
+        listens = Listens(control, router, subscriptions, self._tasks)
+        control.swapped = (asides.swapped, listens.swapped, overlays.swapped)
+        dispatch = Dispatch(router, sessions, listens, calls, task_ids)
+        pipeline = Pipeline(control, sessions, router, dispatch, asides, self._gauges.calls)
         runner = await self._serve(pipeline, control, board, writer)
         self._stack.push_async_callback(_drain, pipeline, sessions, subscriptions, calls, runner, control)
         self._background(control, sessions, fleet)

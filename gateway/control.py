@@ -13,7 +13,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -103,8 +103,8 @@ class Control:
         self._configuration: Configuration
         self.heralds: Mapping[Era, Herald] = {}
         """Who tells clients that lists have changed."""
-        self.swapped: Callable[[Live, Live], None] = _unnoticed
-        """Hears of each live value and of the one before it."""
+        self.swapped: Sequence[Callable[[Live, Live], None]] = ()
+        """Who hears of each live value and of the one before it."""
         self.problem: str | None = None
         self.live = Live(table(()), {}, self._keys, frontier("127.0.0.1", (), ()))
 
@@ -176,7 +176,8 @@ class Control:
         for era, herald in self.heralds.items():
             herald.changed(changes(before.table, after.table, era))
             herald.vanished(gone)
-        self.swapped(before, after)
+        for told in self.swapped:
+            told(before, after)
 
     def catalog_changed(self, server: Server, catalog: Catalog) -> None:
         """A server was listed: describe it in the metrics."""
@@ -258,10 +259,6 @@ class Control:
             for problem in problems:
                 log.error("the configuration stays as it was: %s", problem)
         self.problem = problems[0]
-
-
-def _unnoticed(before: Live, after: Live) -> None:
-    """Nobody has to know."""
 
 
 def _signature(path: Path) -> tuple[int, ...]:

@@ -154,6 +154,12 @@ def missing_tasks() -> GatewayError:
     return GatewayError(Kind.MISSING_CAPABILITY, "Missing required client capability", data=required)
 
 
+def check_knows_tasks(request: Request) -> None:
+    """Raises MISSING_CAPABILITY (ext-tasks 2026-07-28, Protocol Errors)."""
+    if not capabilities.declares(request.client.capabilities, capabilities.TASKS):
+        raise missing_tasks()
+
+
 def _knows_tasks(request: Request) -> bool:
     return request.era is Era.MODERN and capabilities.declares(request.client.capabilities, capabilities.TASKS)
 

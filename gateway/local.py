@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from gateway import __version__, capabilities
 from gateway.capabilities import Capabilities
 from gateway.errors import GatewayError, Kind
+from gateway.paging import page
 from gateway.protocol import jsonrpc
 from gateway.protocol.listed import Listed
 from gateway.protocol.meta import SERVER_INFO
 from gateway.protocol.versions import LEGACY_VERSIONS, MODERN_VERSIONS, Era
-from gateway.routing import Endpoint, page
+from gateway.routing import Endpoint
 
 SERVER = {"name": "mcp-gateway", "title": "MCP gateway", "version": __version__}
 SETTLED_TTL_MS = 5_000

@@ -51,10 +51,6 @@ class Overlays:
             self._wanted[key] = False
             self._tasks.spawn(self._keep(key), f"list {server.slug} for a session")
 
-    def over(self, session: Session, endpoint: Endpoint) -> Endpoint:
-        """`endpoint` as the session sees it."""
-        return self._views.over(endpoint, session.own) if session.own else endpoint
-
     def swapped(self, before: Live, after: Live) -> None:
         """Another live value is in force: what is everybody's now is no session's own, and what a server has offered
         that was replaced is nobody's.
@@ -62,15 +58,18 @@ class Overlays:
         for session in self._sessions.with_own():
             old = before.table.endpoints.get(session.facts.endpoint)
             new = after.table.endpoints.get(session.facts.endpoint)
-            seen = None if old is None else self.over(session, old)
+            seen = None if old is None else self._over(session, old)
             for server_id in tuple(session.own):
                 upstream = after.upstreams.get(server_id)
-                if upstream is None or upstream is not before.upstreams.get(server_id):
-                    del session.own[server_id]
-                elif new is not None and _offers(new, server_id) == _mark(session, server_id):
+                replaced = upstream is None or upstream is not before.upstreams.get(server_id)
+                if replaced or (new is not None and _offers(new, server_id) == _mark(session, server_id)):
                     del session.own[server_id]
             if seen is not None and new is not None:
-                session.changed(differences(seen, self.over(session, new), Era.LEGACY))
+                session.changed(differences(seen, self._over(session, new), Era.LEGACY))
+
+    def _over(self, session: Session, endpoint: Endpoint) -> Endpoint:
+        """`endpoint` as the session sees it."""
+        return self._views.over(endpoint, session.own)
 
     async def _keep(self, key: tuple[str, int]) -> None:
         """List at once, and again after some quiet, for as long as that is wished."""
@@ -103,13 +102,13 @@ class Overlays:
         everybodys = None if endpoint is None else endpoint.shelf_of(server_id)
         if endpoint is None or everybodys is None:
             return False
-        before = self.over(session, endpoint)
+        before = self._over(session, endpoint)
         own = catalog_of(found, everybodys.catalog, self._clock.wall_us())
         if _offers(endpoint, server_id) == own.sha256:
             session.own.pop(server_id, None)
         elif _mark(session, server_id) != own.sha256:
             session.own[server_id] = self._sessions.like(server_id, own.sha256) or shelf(everybodys.server, own)
-        told = differences(before, self.over(session, endpoint), Era.LEGACY)
+        told = differences(before, self._over(session, endpoint), Era.LEGACY)
         session.changed(told)
         return bool(told)
 

@@ -19,6 +19,7 @@ from typing import Protocol
 from msgspec import Raw
 
 from gateway import batch, endings, local
+from gateway.asides import Asides
 from gateway.dispatch import Dispatch
 from gateway.errors import HTTP_STATUS, JSONRPC_CODE, GatewayError, Kind
 from gateway.live import Source
@@ -28,6 +29,7 @@ from gateway.protocol.params import Params, open_params
 from gateway.protocol.versions import Era, negotiate
 from gateway.questions import Dialogue
 from gateway.request import Request
+from gateway.router import Router
 from gateway.routing import Endpoint
 from gateway.sessions import Session, Sessions
 from gateway.sink import Answer, Sink
@@ -59,10 +61,20 @@ class Inbound:
 class Pipeline:
     """Serves what comes through the doors."""
 
-    def __init__(self, source: Source, sessions: Sessions, dispatch: Dispatch, counter: Counter) -> None:
+    def __init__(
+        self,
+        source: Source,
+        sessions: Sessions,
+        router: Router,
+        dispatch: Dispatch,
+        asides: Asides,
+        counter: Counter,
+    ) -> None:
         self._source = source
         self._sessions = sessions
+        self._router = router
         self._dispatch = dispatch
+        self._asides = asides
         self._counter = counter
         self._draining = False
 
@@ -84,7 +96,7 @@ class Pipeline:
 
     def attend(self, session: Session) -> None:
         """Somebody has begun, or ceased, to read the stream of a session's GET: its servers are heard meanwhile."""
-        self._dispatch.attend(session.facts, session.stands)
+        self._asides.attend(session.facts, session.stands)
 
     async def end_session(self, session: Session) -> None:
         """End a legacy session, its exchanges, and what servers hold for it."""
@@ -202,7 +214,7 @@ class Pipeline:
         token = self._sessions.open(
             inbound.caller, inbound.endpoint, version, bytes(handshake.capabilities), bytes(handshake.client_info)
         )
-        endpoint = await self._dispatch.settled(endpoint)
+        endpoint = await self._router.settled(endpoint)
         lists_tasks = inbound.caller.key is None
         body = jsonrpc.result(_id(message), local.initialized(endpoint, version, lists_tasks=lists_tasks))
         await sink.finish(Answer(body, headers={"Mcp-Session-Id": token}))
@@ -220,7 +232,7 @@ class Pipeline:
             case "notifications/initialized":
                 pass
             case _:
-                self._dispatch.tell(endpoint, Scope(session.facts.sid, session.facts.user_id), message)
+                self._asides.tell(endpoint, Scope(session.facts.sid, session.facts.user_id), message)
         await sink.finish(Answer(None, 202))
 
 

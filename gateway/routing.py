@@ -1,41 +1,31 @@
-"""The routing table: which server and thing an exposed name means, on which endpoint.
+"""The routing table: which servers stand behind which endpoint, and what each of them offers there.
 
-Which question: where does this name lead, and what does this endpoint list? Pure. The rule: a table is built whole
-and never changed; names are looked up, never split; only a URI, which may stand in no list, says by itself whose it is.
+Which question: what does this endpoint offer, and what has changed from one table to the next? Pure. The rule: a table
+is built whole and never changed; `gateway.lookup` finds names in it, `gateway.paging` shows its lists.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import msgspec
-from msgspec import Raw
-
-from gateway import capabilities, task_ids, templates, uris
+from gateway import capabilities, task_ids
 from gateway.capabilities import Capabilities
 from gateway.catalog import Catalog, ExposedEntry, exposed
 from gateway.errors import GatewayError, Kind
 from gateway.glossary import Glossary
-from gateway.methods import Names
 from gateway.ownership import Hidden
 from gateway.ownership import owners as owners_of
-from gateway.protocol import jsonrpc
 from gateway.protocol.edits import opened
-from gateway.protocol.jsonrpc import NotAnObject
 from gateway.protocol.listed import Listed
 from gateway.protocol.mirrors import Mirror
-from gateway.protocol.params import Params
 from gateway.protocol.versions import Era
 from gateway.settings import ServerSpec
-from gateway.task_ids import Holder, TaskIds, TaskNames
+from gateway.task_ids import Holder, TaskNames
 from gateway.uris import AS_THEY_ARE, Naming
 
-PAGE_SIZE = 1_000
 AGGREGATE = ""
 """The key of the endpoint `/mcp`; a server's own is its slug, a group's is `groups/<name>`."""
 
@@ -250,52 +240,6 @@ def table(
     return RoutingTable(endpoints, {shelf.server.slug: shelf.server for shelf in shelves})
 
 
-def find(endpoint: Endpoint, names: Names, params: Params) -> Route:
-    """Where a request goes that names a thing in its params. Raises INVALID_PARAMS and UNKNOWN_TOOL
-    (MCP 2026-07-28 `server/tools` §Error Handling, `server/resources` §Error Handling).
-    """
-    match names:
-        case Names.TOOL:
-            return _named(endpoint, Listed.TOOLS, params.word("name"))
-        case Names.PROMPT:
-            return _named(endpoint, Listed.PROMPTS, params.word("name"))
-        case Names.URI:
-            return find_resource(endpoint, params.word("uri"))
-        case Names.REF:
-            return _referred(endpoint, params)
-
-
-def find_resource(endpoint: Endpoint, uri: str) -> Route:
-    """The server of a resource, listed or not. Raises INVALID_PARAMS, which names the URI."""
-    if (route := endpoint.whole(uri)) is not None:
-        return route
-    if (known := endpoint.books[Listed.RESOURCES].routes.get(uri) or endpoint.pages.get(uri)) is not None:
-        return known
-    slug = uris.slug_in(uri) if endpoint.prefixed else None
-    if slug is not None and (server := endpoint.by_slug.get(slug)) is not None:
-        naming = endpoint.naming_of(server)
-        return Route(server, naming.back(uri), naming)
-    for template, route in endpoint.books[Listed.TEMPLATES].routes.items():
-        if templates.matches(template, uri):
-            return Route(route.server, route.naming.back(uri), route.naming)
-    if (only := _only_owner(endpoint)) is not None:
-        return Route(only, uri)
-    raise GatewayError(Kind.INVALID_PARAMS, "Resource not found", data={"uri": uri}, reason="unknown_resource")
-
-
-def page(endpoint: Endpoint, listed: Listed, era: Era, cursor: str | None) -> tuple[list[bytes], str | None]:
-    """One page of definitions and the cursor of the next. Raises INVALID_PARAMS for a cursor that is not ours.
-
-    A cursor names the last entry of the page before, so that it survives a change of the list as long as that entry
-    is still there.
-    """
-    book = endpoint.books[listed]
-    start = 0 if cursor is None else _after(book, listed, cursor)
-    chosen = book.entries[start : start + PAGE_SIZE]
-    more = start + PAGE_SIZE < len(book.entries)
-    return [entry.text[era] for entry in chosen], _cursor(listed, chosen[-1].exposed) if more else None
-
-
 def changes(before: RoutingTable, after: RoutingTable, era: Era) -> Mapping[str, tuple[str, ...]]:
     """Endpoint → the notifications that tell clients of `era` what has changed there. An endpoint that has come or
     gone has nobody to tell.
@@ -317,52 +261,6 @@ def overlaid(endpoint: Endpoint, own: Mapping[int, Shelf]) -> Endpoint:
     """The endpoint with other shelves for some of its servers, by their ids."""
     shelves = [replace(own.get(shelf.server.id, shelf), server=shelf.server) for shelf in endpoint.shelves]
     return _endpoint(endpoint.selection, shelves, endpoint)
-
-
-def _named(endpoint: Endpoint, listed: Listed, name: str) -> Route:
-    """A server that was never listed may offer anything, on its own endpoint."""
-    if (route := endpoint.books[listed].routes.get(name)) is not None:
-        return route
-    if not endpoint.complete and (whole := endpoint.whole(name)) is not None:
-        return whole
-    if listed is Listed.TOOLS:
-        if (called_by_a_page := endpoint.apps_tools.get(name)) is not None:
-            return called_by_a_page
-        raise GatewayError(Kind.UNKNOWN_TOOL, f"Unknown tool: {name[:128]}")
-    raise GatewayError(Kind.INVALID_PARAMS, f"Unknown prompt: {name[:128]}", reason="unknown_prompt")
-
-
-def _only_owner(endpoint: Endpoint) -> Server | None:
-    """The one server that has resources, where URIs stay as they are: any URI can only be for it."""
-    books = (endpoint.books[listed] for listed in (Listed.RESOURCES, Listed.TEMPLATES))
-    owners = {route.server.slug: route.server for book in books for route in book.routes.values()}
-    return next(iter(owners.values())) if len(owners) == 1 and not endpoint.prefixed else None
-
-
-def _referred(endpoint: Endpoint, params: Params) -> Route:
-    """What an argument is completed for: a prompt, or a resource by URI or template."""
-    try:
-        ref = jsonrpc.members(params.members.get("ref", Raw(b"null")))
-    except NotAnObject as error:
-        raise GatewayError(Kind.INVALID_PARAMS, "Invalid params: ref must be an object") from error
-    name, uri = (jsonrpc.word(ref.get(member, b"null")) for member in ("name", "uri"))
-    if jsonrpc.string(ref.get("type", b"null")) == "ref/prompt" and name is not None:
-        return endpoint.whole(name) or _named(endpoint, Listed.PROMPTS, name)
-    if uri is None:
-        raise GatewayError(Kind.INVALID_PARAMS, "Invalid params: ref must name a prompt, or a resource by its uri")
-    return endpoint.books[Listed.TEMPLATES].routes.get(uri) or find_resource(endpoint, uri)
-
-
-def find_task(endpoint: Endpoint, holder: Holder, ids: TaskIds, name: str) -> Route:
-    """The server of a task. Raises INVALID_PARAMS, in the same words whatever is wrong."""
-    if holder.bare:
-        return Route(endpoint.servers[0], name)
-    server_id, task_id = ids.read(holder, name)
-    for server in endpoint.servers:
-        if server.id == server_id:
-            tasks = ids.names(holder, server_id, {task_id: name})
-            return Route(server, task_id, endpoint.naming_of(server), tasks=tasks)
-    raise task_ids.unknown_task()
 
 
 def _endpoint(selection: Selection, shelves: Sequence[Shelf], before: Endpoint | None) -> Endpoint:
@@ -419,18 +317,3 @@ def _instructions(shelves: Iterable[Shelf], description: str | None) -> str | No
         return found[0][1]
     told = [] if description is None else [description]
     return "\n\n".join([*told, *(f"# {slug}\n{text[:2_000]}" for slug, text in found)]) or None
-
-
-def _cursor(listed: Listed, last: str) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode([listed.value, last])).rstrip(b"=").decode()
-
-
-def _after(book: Book, listed: Listed, cursor: str) -> int:
-    try:
-        raw = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-        kind, last = msgspec.json.decode(raw, type=tuple[str, str])
-    except (ValueError, binascii.Error, msgspec.DecodeError) as error:
-        raise GatewayError(Kind.INVALID_PARAMS, "the cursor was not issued here; list again without it") from error
-    if kind != listed or last not in book.positions:
-        raise GatewayError(Kind.INVALID_PARAMS, "the list has changed since this cursor; list again without it")
-    return book.positions[last] + 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from msgspec import Raw
@@ -29,7 +29,18 @@ OURSELVES = Raw(msgspec.json.encode({"name": "mcp-gateway", "version": __version
 Reply = Callable[[bytes], Awaitable[None]]
 """Sends a response to a request of the server's."""
 
-_HOUSE = ClientFacts(Era.MODERN, MODERN_VERSIONS[-1], capabilities=Raw(b"{}"), info=OURSELVES)
+_US = ClientFacts(Era.MODERN, MODERN_VERSIONS[-1], capabilities=Raw(b"{}"), info=OURSELVES)
+
+
+@dataclass(frozen=True, slots=True)
+class Behalf:
+    """For whom a question is asked: what a modern server is told of the client, and that client's headers."""
+
+    client: ClientFacts = _US
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+HOUSE = Behalf()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +79,9 @@ class Answer:
         raise GatewayError(Kind.SERVER_PROTOCOL, words, reason="protocol")
 
 
-def question(method: str, params: Mapping[str, Raw] | None = None, headers: Mapping[str, str] | None = None) -> Forward:
-    """A request that no client stands behind; `headers` are those of the client whose session it is about."""
-    return Forward(method, None, params or {}, {}, _HOUSE, Scope(None, 0), headers or {})
+def question(method: str, params: Mapping[str, Raw] | None = None, behalf: Behalf = HOUSE) -> Forward:
+    """A request that no client has made."""
+    return Forward(method, None, params or {}, {}, behalf.client, Scope(None, 0), behalf.headers)
 
 
 class Asker:
@@ -81,16 +92,12 @@ class Asker:
         self._requests = requests
 
     async def ask(
-        self,
-        line: Line,
-        method: str,
-        params: Mapping[str, Raw] | None = None,
-        headers: Mapping[str, str] | None = None,
+        self, line: Line, method: str, params: Mapping[str, Raw] | None = None, behalf: Behalf = HOUSE
     ) -> Answer:
         """Ask over a line that is open. Raises only what says that nothing was processed (`unsent`): `SessionLost`,
         and what kept the question from being sent.
         """
-        asked = question(method, params, headers)
+        asked = question(method, params, behalf)
         request = line.compose(self.number(), asked)
         answer = await self.put(line.channel, request, lambda body: line.reply(body, asked))
         if answer.refusal is not None and line.again(answer.refusal) is Again.SESSION:

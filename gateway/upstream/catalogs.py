@@ -19,7 +19,7 @@ from gateway.protocol import jsonrpc, surrogates
 from gateway.protocol.listed import Listed
 from gateway.protocol.mirrors import BadAnnotation, mirrors_of
 from gateway.protocol.versions import Era
-from gateway.upstream.asking import Asker
+from gateway.upstream.asking import HOUSE, Asker, Behalf
 from gateway.upstream.line import Greeting, Line
 from gateway.upstream.wire import opened
 
@@ -100,12 +100,14 @@ def listable(greeting: Greeting) -> tuple[Listed, ...]:
     return tuple(listed for listed in Listed if listed.capability in advertised)
 
 
-async def list_all(asker: Asker, line: Line, greeting: Greeting) -> Mapping[Listed, Listing]:
-    """Every list that the server advertises. Raises `GatewayError` when its tools do not come."""
+async def list_all(asker: Asker, line: Line, greeting: Greeting, behalf: Behalf = HOUSE) -> Mapping[Listed, Listing]:
+    """Every list that the server advertises, as it shows them to `behalf`. Raises `GatewayError` when its tools do not
+    come.
+    """
     found = {}
     for listed in listable(greeting):
         try:
-            found[listed] = await list_entries(asker, line, listed)
+            found[listed] = await list_entries(asker, line, listed, behalf)
         except GatewayError as error:
             if listed is Listed.TOOLS or error.unsent:
                 raise
@@ -115,7 +117,7 @@ async def list_all(asker: Asker, line: Line, greeting: Greeting) -> Mapping[List
     return found
 
 
-async def list_entries(asker: Asker, line: Line, listed: Listed) -> Listing:
+async def list_entries(asker: Asker, line: Line, listed: Listed, behalf: Behalf = HOUSE) -> Listing:
     """Every page of one list; none where the server does not know the method. Raises `GatewayError` when a page does
     not come.
     """
@@ -123,7 +125,7 @@ async def list_entries(asker: Asker, line: Line, listed: Listed) -> Listing:
     listing, seen = Listing(listed), set[bytes]()
     cursor: Raw | None = None
     for _ in range(MOST_PAGES):
-        answer = await asker.ask(line, listed.method, None if cursor is None else {"cursor": cursor})
+        answer = await asker.ask(line, listed.method, None if cursor is None else {"cursor": cursor}, behalf)
         if answer.refusal is not None and answer.refusal.code == METHOD_NOT_FOUND:
             if listed is not Listed.TEMPLATES:  # servers with resources need not have any
                 listing.complain(f"the server advertises {listed.capability} and does not know {listed.method}")

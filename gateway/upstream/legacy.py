@@ -21,7 +21,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.protocol import jsonrpc, meta
 from gateway.protocol.eras import LEVELS
 from gateway.protocol.versions import HANDSHAKE_VERSIONS, LEGACY_VERSIONS, Era
-from gateway.upstream.asking import OURSELVES, Answer, Asker
+from gateway.upstream.asking import OURSELVES, Answer, Asker, Behalf
 from gateway.upstream.exchange import Channel, Head, WireRequest
 from gateway.upstream.line import Again, Denied, Greeting, Life
 from gateway.upstream.pause import Pause
@@ -160,7 +160,9 @@ class LegacyLine:
             return
         async with self._turn:
             if self._differs(level):
-                await self._asker.ask(self, "logging/setLevel", {"level": level}, headers or self._opener)
+                await self._asker.ask(
+                    self, "logging/setLevel", {"level": level}, Behalf(headers=headers or self._opener)
+                )
                 self._level = jsonrpc.string(level)
                 if self._wishes is not None:
                     self._wishes.level = jsonrpc.copy(level)
@@ -183,7 +185,7 @@ class LegacyLine:
             if self._wishes.level is not None:
                 await self.attune(self._wishes.level, self._opener)
             for params in self._wishes.subscriptions:
-                answer = await self._asker.ask(self, SUBSCRIBE, params, self._opener)
+                answer = await self._asker.ask(self, SUBSCRIBE, params, Behalf(headers=self._opener))
                 if answer.error is not None:
                     return
 

@@ -21,7 +21,7 @@ from gateway.errors import Kind
 from gateway.protocol import headers, jsonrpc, meta, mirrors
 from gateway.protocol.jsonrpc import NotAnObject
 from gateway.protocol.versions import MODERN_VERSIONS, Era
-from gateway.upstream.asking import Answer, Asker
+from gateway.upstream.asking import HOUSE, Answer, Asker, Behalf
 from gateway.upstream.exchange import Channel, WireRequest
 from gateway.upstream.line import Again, Denied, Greeting, Life, Line
 from gateway.upstream.refusals import HEADER_MISMATCH, UNSUPPORTED_VERSION, Refusal, contradicts_modern, denies_modern
@@ -115,13 +115,13 @@ class ModernLine:
         return {**allowed(call.headers), **repeated, **own}
 
 
-async def discover(asker: Asker, line: Line) -> Greeting:
-    """Ask who is there. Raises `Denied` when the server speaks no modern version that we know, and `GatewayError`
-    for whatever says nothing about its era.
+async def discover(asker: Asker, line: Line, behalf: Behalf = HOUSE) -> Greeting:
+    """Ask who is there, as the server tells `behalf`. Raises `Denied` when the server speaks no modern version that we
+    know, and `GatewayError` for whatever says nothing about its era.
     """
-    answer = await asker.ask(line, "server/discover")
+    answer = await asker.ask(line, "server/discover", behalf=behalf)
     if _invites(answer):
-        answer = await asker.ask(line, "server/discover")
+        answer = await asker.ask(line, "server/discover", behalf=behalf)
     if (refusal := answer.refusal) is not None and denies_modern(refusal):
         raise Denied(f"the server denies version {VERSION} ({refusal.text[:200]})", answer.error)
     if answer.error is not None and answer.error.kind is Kind.SERVER_PROTOCOL:

@@ -25,6 +25,9 @@ Isolation = Literal["auto", "session", "caller", "shared", "call"]
 HOUSE = ScopeKey("house")
 """The gateway's own scope: probes and discovery."""
 
+OF_ONE_CLIENT: frozenset[Isolation] = frozenset({"auto", "session"})
+"""Isolations under which a client with a session has one of its own with the server, and hears what it says there."""
+
 _SESSION, _ONE_CALL = "session:", "call:"
 
 
@@ -32,7 +35,8 @@ class ScopeKeys:
     """Turns calls into scope keys under one isolation policy.
 
     `auto` is the client's session where it has one, else the user. `session` gives a client without one a line for
-    the single call. `shared` is everybody who sends the same allow-listed headers, which may be credentials.
+    the single call, and what is asked `alone` always gets one. `shared` is everybody who sends the same allow-listed
+    headers, which may be credentials.
     """
 
     def __init__(self, isolation: Isolation) -> None:
@@ -41,7 +45,7 @@ class ScopeKeys:
 
     def of(self, call: Forward) -> ScopeKey:
         scope = call.scope
-        match self._isolation:
+        match "alone" if call.alone else self._isolation:
             case "shared":
                 return ScopeKey(f"shared:{_digest(call)}")
             case "auto" | "session" if scope.session is not None:

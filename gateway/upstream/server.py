@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from itertools import count
 
@@ -20,7 +20,7 @@ from msgspec import Raw
 from gateway.errors import GatewayError
 from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
-from gateway.upstream.asking import Asker
+from gateway.upstream.asking import HOUSE, Asker, Behalf
 from gateway.upstream.catalogs import list_all
 from gateway.upstream.crossing import Crossing, Road
 from gateway.upstream.eras import Eras
@@ -127,7 +127,7 @@ class Upstream:
     async def _discovered(self) -> Discovery:
         visit = await self._lines.visit(anew=False)
         try:
-            return await self._listed(visit.line, visit.greeting, {})
+            return await self._listed(visit.line, visit.greeting, HOUSE)
         finally:
             visit.release()
 
@@ -140,21 +140,22 @@ class Upstream:
         line = lease.line
         try:
             headers = line.loose if isinstance(line, LegacyLine) else {}
-            return None if line.greeting is None else await self._listed(line, line.greeting, headers)
+            return None if line.greeting is None else await self._listed(line, line.greeting, Behalf(headers=headers))
         finally:
             lease.release()
 
     async def discover_for(self, call: Forward) -> Discovery:
-        """All that the server offers to whoever makes `call`, asked with the headers of that. Raises `GatewayError`."""
+        """All that the server offers to whoever makes `call`. Raises `GatewayError`."""
+        behalf = Behalf(call.client, call.headers)
         lease = await self._lines.take(call)
         try:
-            greeting = lease.line.greeting or await discover(self._asker, lease.line, call.headers)
-            return await self._listed(lease.line, greeting, call.headers)
+            greeting = lease.line.greeting or await discover(self._asker, lease.line, behalf)
+            return await self._listed(lease.line, greeting, behalf)
         finally:
             lease.release()
 
-    async def _listed(self, line: Line, greeting: Greeting, headers: Mapping[str, str]) -> Discovery:
-        listings = await list_all(self._asker, line, greeting, headers)
+    async def _listed(self, line: Line, greeting: Greeting, behalf: Behalf) -> Discovery:
+        listings = await list_all(self._asker, line, greeting, behalf)
         return Discovery(
             era=greeting.era,
             protocol_version=greeting.version,

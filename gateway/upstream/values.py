@@ -72,7 +72,8 @@ class Forward:
     `mirrors` are those of the tool's schema (`x-mcp-header`). `asks` answers what a legacy server asks while it serves
     this call (never `ping`, which is answered here); None: the server is told that nobody can be asked. A `lasting`
     request (`subscriptions/listen`, a legacy `tasks/result`) takes none of the server's places and has no time limit.
-    `on_pause` is told when the server sends us away for a while.
+    `on_pause` is told when the server sends us away for a while. What is asked `alone` shares a legacy server's session
+    with nothing else.
     """
 
     method: str
@@ -86,6 +87,7 @@ class Forward:
     asks: ServerRequests | None = None
     lasting: bool = False
     on_pause: OnPause = keep_waiting
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

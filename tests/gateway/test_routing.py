@@ -5,11 +5,13 @@ from msgspec import Raw
 
 from gateway.catalog import Catalog, digest, entries_of
 from gateway.errors import GatewayError, Kind
+from gateway.lookup import find
 from gateway.methods import Names
+from gateway.paging import PAGE_SIZE, page
 from gateway.protocol.listed import Listed
 from gateway.protocol.params import open_params
 from gateway.protocol.versions import Era
-from gateway.routing import AGGREGATE, PAGE_SIZE, Selection, Server, changes, find, page, shelf, table
+from gateway.routing import AGGREGATE, Selection, Server, changes, shelf, table
 from gateway.settings import ServerSpec
 
 

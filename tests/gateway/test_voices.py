@@ -24,7 +24,7 @@ async def alive(h: House) -> tuple[Voice, str]:
     await h.legacy({"jsonrpc": "2.0", "id": 1, "method": "ping"}, session=token)
     [server] = h.live.table.servers.values()
     [session] = h.sessions._live.values()
-    return Voices(h, h.sessions, h.subscriptions, h.task_ids).of(server), session.facts.sid
+    return Voices(h, h.sessions, h.subscriptions, h.task_ids, h.overlays).of(server), session.facts.sid
 
 
 async def test_a_session_hears_of_a_resource_under_the_name_that_its_client_knows() -> None:

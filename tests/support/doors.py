@@ -15,19 +15,24 @@ from aiohttp.test_utils import TestClient, TestServer
 from msgspec import Raw
 
 from gateway.access import KeyRing, frontier
+from gateway.asides import Asides
 from gateway.calls import CallFacts, Calls
 from gateway.catalog import Catalog, digest, entries_of
 from gateway.clock import Clock
+from gateway.contexts import Contexts
 from gateway.dispatch import Dispatch
 from gateway.errors import GatewayError
 from gateway.http.chat import ChatDoor
 from gateway.http.door import Doors
+from gateway.listens import Listens
 from gateway.live import Live
+from gateway.overlays import Overlays
 from gateway.pipeline import Pipeline
 from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message, MessageKind
 from gateway.protocol.listed import Listed
 from gateway.protocol.versions import Era
+from gateway.router import Router
 from gateway.routing import Server, Shelf, shelf, table
 from gateway.sealing import Sealer
 from gateway.sessions import SessionFacts, Sessions
@@ -36,6 +41,7 @@ from gateway.states import States
 from gateway.subscriptions import Subscriptions
 from gateway.task_ids import TaskIds
 from gateway.upstream.values import Forward, Scope
+from gateway.views import Views
 from storage.errors import RecordsFull
 from storage.records import Caller, Finished, Started
 from storage.tasks import Tasks
@@ -221,8 +227,15 @@ class House:
         self.subscriptions = Subscriptions()
         self.task_ids = TaskIds(Sealer([b"k" * 32], "task"))
         self.calls = Calls(self.memory, self.down, self.memory, clock, states)
-        self.dispatch = Dispatch(self, self.sessions, self.subscriptions, self.calls, self.tasks, self.task_ids)
-        self.pipeline = Pipeline(self, self.sessions, self.dispatch, self.memory)
+        views = Views()
+        self.overlays = Overlays(self, self.sessions, views, self.tasks, clock)
+        self.calls.changed_in = self.overlays.heard
+        self.contexts = Contexts(self, self.tasks, clock)
+        self.router = Router(self, self.sessions, self.contexts, views, self.task_ids)
+        self.asides = Asides(self, self.sessions, self.router, self.tasks, self.task_ids)
+        self.listens = Listens(self, self.router, self.subscriptions, self.tasks)
+        self.dispatch = Dispatch(self.router, self.sessions, self.listens, self.calls, self.task_ids)
+        self.pipeline = Pipeline(self, self.sessions, self.router, self.dispatch, self.asides, self.memory)
         self.client: TestClient[Any, Any]
 
     async def settle(self, endpoint: str, seconds: float) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from gateway.paging import PAGE_SIZE
 from gateway.protocol.listed import Listed
 from gateway.protocol.versions import Era
-from gateway.routing import PAGE_SIZE
 from tests.support.doors import House, house
 
 OFFERS: dict[str, Any] = {

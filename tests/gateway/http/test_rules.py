@@ -139,7 +139,7 @@ class TestWhoHears:
             h.live = replace(h.live, table=table(shelves, (group,)))
             session = h.sessions.find(await h.initialize("/groups/both/mcp"), LOCAL, "groups/both")
             session.stand()
-            voice = Voice(shelves[0].server, h, h.sessions, h.subscriptions, h.task_ids)
+            voice = Voice(shelves[0].server, h, h.sessions, h.subscriptions, h.task_ids, h.overlays)
             key = session_key(session.facts.sid)
             said = Message(MessageKind.NOTIFICATION, method="notifications/vendor", params=Raw(b"{}"))
             voice.heard(key, said)
@@ -196,7 +196,8 @@ class TestListens:
             sid = h.sessions.find(token, LOCAL, "").facts.sid
             docs.followed, docs.attended = frozenset(), set()
             before = replace(h.live, upstreams={})
-            h.dispatch.swapped(before, h.live)
+            h.asides.swapped(before, h.live)
+            h.listens.swapped(before, h.live)
             assert docs.attended == {sid}
             await until(lambda: docs.followed == {"file:///a"})
             h.live = replace(h.live, table=table([]))
@@ -237,7 +238,7 @@ class TestBounds:
                 assert (await h.legacy(flood, session=session)).status == 202
             assert 1 <= begun <= 16
             stuck.set()
-            await until(lambda: not h.dispatch.telling)
+            await until(lambda: not h.asides.telling)
 
     async def test_sessions_that_made_room_are_ended_at_their_servers(self) -> None:
         async with house({"time": Era.LEGACY}) as h:

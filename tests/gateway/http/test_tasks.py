@@ -315,7 +315,7 @@ class TestLegacy:
             )
             sid = h.sessions.find(session, ALICE, "time").facts.sid
             server = h.live.table.servers["time"]
-            voice = Voices(h, h.sessions, h.subscriptions, h.task_ids).of(server)
+            voice = Voices(h, h.sessions, h.subscriptions, h.task_ids, h.overlays).of(server)
             status = Message(
                 MessageKind.NOTIFICATION, method="notifications/tasks/status", params=Raw(b'{"taskId":"t"}')
             )
