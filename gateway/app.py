@@ -151,7 +151,10 @@ class _Builder:
         calls = Calls(writer, evidence, evidence, clock, states)
         calls.changed_in = overlays.heard
         sessions.restore(await client_sessions.ended(self._db))
-        router = Router(control, sessions, Contexts(control, self._tasks, clock), views, task_ids)
+        contexts = Contexts(control, self._tasks, clock)
+        self._gauges.fleet.own_lists("context", lambda: len(contexts))
+        self._gauges.fleet.own_lists("session", lambda: sessions.own_lists)
+        router = Router(control, sessions, contexts, views, task_ids)
         asides = Asides(control, sessions, router, self._tasks, task_ids)
         listens = Listens(control, router, subscriptions, self._tasks)
         control.swapped = (asides.swapped, listens.swapped, overlays.swapped)

@@ -14,7 +14,7 @@ from functools import partial
 
 from msgspec import Raw
 
-from gateway import endings, local, methods
+from gateway import endings, local, lookup, methods
 from gateway.calls import Calls, Forwarder
 from gateway.errors import GatewayError, Kind
 from gateway.listens import Listens
@@ -120,7 +120,7 @@ class Dispatch:
 
     async def _extension(self, request: Request, sink: Sink) -> None:
         """A method that MCP's core does not know goes to the one server that it can be for."""
-        route = request.endpoint.whole()
+        route = lookup.find_extension(request.endpoint, request.method, request.era)
         if request.method in methods.UNKNOWN_TO[request.era] or route is None:
             raise _unknown_method(request)
         await self._run(request, route, self._router.upstream(route), sink)

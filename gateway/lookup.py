@@ -12,10 +12,12 @@ from gateway import task_ids, templates, uris
 from gateway.errors import GatewayError, Kind
 from gateway.methods import Names
 from gateway.protocol import jsonrpc
+from gateway.protocol.edits import opened
 from gateway.protocol.jsonrpc import NotAnObject
 from gateway.protocol.listed import Listed
 from gateway.protocol.params import Params
-from gateway.routing import Endpoint, Route, Server
+from gateway.protocol.versions import Era
+from gateway.routing import Endpoint, Route, Server, Shelf
 from gateway.task_ids import Holder, TaskIds
 
 
@@ -62,6 +64,24 @@ def find_task(endpoint: Endpoint, holder: Holder, ids: TaskIds, name: str) -> Ro
             tasks = ids.names(holder, server_id, {task_id: name})
             return Route(server, task_id, endpoint.naming_of(server), tasks=tasks)
     raise task_ids.unknown_task()
+
+
+def find_extension(endpoint: Endpoint, method: str, era: Era) -> Route | None:
+    """Where a method goes that MCP's core does not know: to the one server of the endpoint, or of several to the only
+    one of the client's era that advertises the extension `<vendor>/<name>` which owns it, by `<name>/…`.
+    """
+    if (whole := endpoint.whole()) is not None:
+        return whole
+    owner = method.partition("/")[0]
+    known = [shelf for shelf in endpoint.shelves if shelf.catalog is not None and shelf.catalog.era is era]
+    owning = [shelf.server for shelf in known if owner in _extensions(shelf)]
+    return Route(owning[0], "", endpoint.naming_of(owning[0])) if len(owning) == 1 else None
+
+
+def _extensions(shelf: Shelf) -> frozenset[str]:
+    """The names, without their vendors, of the extensions that a server advertises."""
+    said = {} if shelf.catalog is None else opened(shelf.catalog.capabilities)
+    return frozenset(name.rpartition("/")[2] for name in opened(said.get("extensions")))
 
 
 def _named(endpoint: Endpoint, listed: Listed, name: str) -> Route:

@@ -264,6 +264,11 @@ class Sessions:
         """The session of that sid, if this worker has it in memory."""
         return self._live.get(sid)
 
+    @property
+    def own_lists(self) -> int:
+        """Catalogs of servers that one session alone is shown. Any thread may ask."""
+        return sum(len(session.own) for session in tuple(self._live.values()))
+
     def with_own(self) -> list[Session]:
         """The sessions to which servers offer something of their own."""
         return [session for session in self._live.values() if session.own]

@@ -8,7 +8,7 @@ no server is described twice.
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
@@ -34,6 +34,12 @@ class FleetMetrics:
             registry=registry,
         )
         self.hidden({})
+        self._own_lists = Gauge(
+            "mcp_gateway_own_lists",
+            "Catalogs that are not shown to everybody: of callers of one kind (context), or of one session.",
+            ["kind"],
+            registry=registry,
+        )
         self._successful = Gauge(
             "mcp_gateway_config_last_reload_successful",
             "1 if the configuration file was taken over when it last changed, 0 if it was refused.",
@@ -69,6 +75,10 @@ class FleetMetrics:
         """So much is hidden, by the kind of the endpoints."""
         for kind in SHARED_ENDPOINTS:
             self._hidden.labels(kind).set(counts.get(kind, 0))
+
+    def own_lists(self, kind: str, count: Callable[[], int]) -> None:
+        """Ask `count` at each scrape how many are kept of this kind; it may be asked from another thread."""
+        self._own_lists.labels(kind).set_function(count)
 
     def loaded(self, now: float) -> None:
         """The configuration was taken over; `now` in seconds since the Unix epoch."""

@@ -239,6 +239,8 @@ class TestSessions:
             await mine.call("demo__grow")
             assert await mine.heard() == TOOLS_CHANGED
             assert await mine.tools() == ["demo__grow", "demo__more"]
+            metrics = await (await gateway.client.get(f"{gateway.root}/metrics")).text()
+            assert 'mcp_gateway_own_lists{kind="session"} 1.0' in metrics
             assert (await mine.call("demo__more"))["result"]["content"][0]["text"] == "more"
             assert await other.tools() == ["demo__grow"]
             assert (await other.call("demo__more"))["error"]["code"] == -32602

@@ -301,6 +301,19 @@ class TestMethods:
             refused = await h.modern(method, {"x": 1})
             assert (refused.status, (await refused.json())["error"]["code"]) == (404, -32601)
 
+    async def test_among_several_servers_it_goes_to_the_only_one_that_has_the_extension(self) -> None:
+        has = {"capabilities": {"tools": {}, "extensions": {"org.example/skills": {}}}}
+        servers = {"one": Era.MODERN, "two": Era.MODERN, "old": Era.LEGACY}
+        async with house(servers, offers={"two": has, "old": has}) as h:
+            answer = await h.modern("skills/get", {"x": 1})
+            assert answer.status == 200, await answer.text()
+            assert [call.method for call in h.servers["two"].calls] == ["skills/get"]
+            refused = await h.modern("other/get", {"x": 1})
+            assert (refused.status, (await refused.json())["error"]["code"]) == (404, -32601)
+        async with house(servers, offers={"one": has, "two": has}) as h:
+            refused = await h.modern("skills/get", {"x": 1})
+            assert (refused.status, (await refused.json())["error"]["code"]) == (404, -32601)
+
     @pytest.mark.parametrize(
         "method", ["ping", "initialize", "logging/setLevel", "resources/subscribe", "tasks/result"]
     )
