@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
+from mcp.types import CreateMessageRequestParams, CreateMessageResult, TextContent
 
 from tests.e2e.interop.servers import SERVERS, Server, Surroundings
 from tests.support.absence import absent
@@ -25,9 +26,9 @@ def directly(spec: dict[str, Any]) -> Any:
     return spec["url"] if "url" in spec else stdio_client(StdioServerParameters(**spec))
 
 
-async def definitions(where: Any, mode: str) -> dict[str, dict[str, Any]]:
-    """Every tool by name, with all that is said of it."""
-    async with Client(where, mode=mode) as client:
+async def definitions(where: Any, mode: str, **able: Any) -> dict[str, dict[str, Any]]:
+    """Every tool by name, with all that is said of it; `able` are the client's callbacks."""
+    async with Client(where, mode=mode, **able) as client:
         return {tool.name: tool.model_dump(exclude={"name"}) for tool in (await client.list_tools()).tools}
 
 
@@ -45,6 +46,25 @@ async def test_its_tools_are_described_as_the_server_describes_them(
     assert await definitions(gateway.door(server.slug), "legacy") == own
     aggregate = await definitions(gateway.url, "legacy")
     assert {name: aggregate[f"{server.slug}__{name}"] for name in own} == own
+
+
+async def model(context: Any, params: CreateMessageRequestParams) -> CreateMessageResult:
+    return CreateMessageResult(role="assistant", model="none", content=TextContent(type="text", text="sampled"))
+
+
+async def test_a_client_is_offered_what_the_server_offers_to_clients_with_its_capabilities(
+    surroundings: Surroundings, gateway: Served
+) -> None:
+    if surroundings.node is None:
+        absent(f"Node.js for everything: {surroundings.missing}")
+    [everything] = [server for server in SERVERS if server.slug == "everything"]
+    own = await definitions(directly(everything.spec(surroundings)), "legacy", sampling_callback=model)
+    assert "trigger-sampling-request" in own
+    assert await definitions(gateway.door("everything"), "legacy", sampling_callback=model) == own
+    async with Client(gateway.url, mode="legacy", sampling_callback=model) as client:
+        asked = {"prompt": "say something", "maxTokens": 10}
+        called = await client.call_tool("everything__trigger-sampling-request", asked)
+    assert "sampled" in called.content[0].text
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
