@@ -174,7 +174,7 @@ async def test_a_server_that_announces_a_change_whenever_it_is_listed_is_listed_
 
 @pytest.mark.parametrize(("fruitless", "seconds"), [(0, 0.5), (1, 0.5), (2, 1.0), (3, 2.0), (7, 30.0), (10**6, 30.0)])
 def test_the_quiet_after_a_listing_grows_only_with_listings_that_found_nothing(fruitless: int, seconds: float) -> None:
-    assert fleets._quiet(fruitless) == seconds
+    assert fleets.quiet(fruitless) == seconds
 
 
 @pytest.mark.trap(36)
