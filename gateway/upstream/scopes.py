@@ -28,6 +28,11 @@ HOUSE = ScopeKey("house")
 OF_ONE_CLIENT: frozenset[Isolation] = frozenset({"auto", "session"})
 """Isolations under which a client with a session has one of its own with the server, and hears what it says there."""
 
+ENDED_AT_ONCE = 32
+"""Lines of one server that are ended side by side: what a thousand idle clients leave behind goes in turns, not with a
+thousand connections.
+"""
+
 _SESSION, _ONE_CALL = "session:", "call:"
 
 
@@ -113,6 +118,7 @@ class Pool:
         self._brief = brief
         self._slots: dict[ScopeKey, _Slot] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(ENDED_AT_ONCE)
         self._closed = False
 
     def __repr__(self) -> str:
@@ -218,7 +224,8 @@ class Pool:
             line = await slot.flight.join()
         except GatewayError:
             return
-        await line.life.end()
+        async with self._turns:
+            await line.life.end()
         if line.era is Era.LEGACY:
             self._events.session_ended()
 

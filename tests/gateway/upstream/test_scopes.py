@@ -14,7 +14,7 @@ from gateway.protocol.versions import Era
 from gateway.upstream.asking import Asker
 from gateway.upstream.eras import Eras
 from gateway.upstream.line import Line
-from gateway.upstream.scopes import HOUSE, Isolation, Pool, ScopeKeys, session_key
+from gateway.upstream.scopes import ENDED_AT_ONCE, HOUSE, Isolation, Pool, ScopeKeys, session_key
 from gateway.upstream.server_requests import PingOnly
 from gateway.upstream.surroundings import Surroundings
 from gateway.upstream.values import Forward, Scope, ScopeKey
@@ -39,6 +39,20 @@ class FakeLine:
     async def end(self) -> None:
         self.ended = True
         self.ends += 1
+
+
+class SlowLine(FakeLine):
+    """A line that takes until `over` to end; `ending` counts those that are at it."""
+
+    def __init__(self, ending: list[FakeLine], over: asyncio.Event) -> None:
+        super().__init__()
+        self._ending = ending
+        self._over = over
+
+    async def end(self) -> None:
+        self._ending.append(self)
+        await self._over.wait()
+        await super().end()
 
 
 class Openings:
@@ -186,3 +200,19 @@ async def test_a_closed_pool_opens_nothing(pool: Pool, openings: Openings) -> No
 
 def test_the_users_of_a_scope_are_told_by_their_ids() -> None:
     assert ScopeKeys("auto").of(CALL) == f"user:{ALICE.user_id}"
+
+
+async def test_lines_that_were_idle_together_are_ended_in_turns(around: Surroundings) -> None:
+    ending, over = list[FakeLine](), asyncio.Event()
+
+    async def opened(key: ScopeKey, call: Forward) -> Line:
+        return cast(Line, SlowLine(ending, over))
+
+    pool = Pool(opened, around)
+    for number in range(3 * ENDED_AT_ONCE):
+        (await pool.take(ScopeKey(f"user:{number}"), CALL)).release()
+    await pool.sweep(before=10_000.0)
+    await until(lambda: len(ending) == ENDED_AT_ONCE)
+    over.set()
+    await until(lambda: len(ending) == 3 * ENDED_AT_ONCE and all(line.ended for line in ending))
+    assert len(pool) == 0
