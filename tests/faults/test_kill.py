@@ -1,0 +1,67 @@
+"""A gateway that is killed again and again, under load: nothing that it answered is lost (`make faults`: 100 times)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete, select
+
+from storage.database import Database
+from storage.schema import server_calls
+from storage.settings import DatabaseSettings
+from tests.faults.gateways import GatewayProcess
+from tests.faults.laws import broken, rows
+from tests.faults.traffic import Load, Traffic, recording
+from tests.support import waiting
+from tests.support.engines import Engines, params
+
+KILLS = int(os.environ.get("FAULTS_KILLS", "20"))
+
+
+@pytest.mark.trap(49)
+@pytest.mark.parametrize("engine", params("sqlite", "mariadb"))
+async def test_a_gateway_that_is_killed_at_random_moments_loses_nothing(
+    engine: str, engines: Engines, tmp_path: Path
+) -> None:
+    url, traffic, luck = await engines[engine].migrated(), Traffic(), random.Random(49)
+    db = Database(DatabaseSettings(url=url))
+    async with recording(traffic) as server:
+        gateway = GatewayProcess(
+            tmp_path / "gateway", {"database": {"url": url}, "servers": {"demo": {"url": server.url}}}
+        )
+        async with gateway, Load(traffic, gateway.door("demo")) as load:
+            for _ in range(KILLS):
+                answered = len(traffic.answered)
+                await waiting.until(lambda: len(traffic.answered) > answered)  # noqa: B023
+                await asyncio.sleep(luck.random() / 2)
+                gateway.kill()
+                await gateway.start()
+            await load.end()
+            await waiting.until(lambda: _settled(db), every=0.1)
+            assert list(broken(traffic, await rows(db))) == []
+            assert len(traffic.answered) > KILLS
+            verified = gateway.run("calls", "verify")
+            assert verified.returncode == 0, verified.stdout + verified.stderr
+            uid = await _delete_one(db)
+            verified = gateway.run("calls", "verify")
+            assert verified.returncode == 1
+            assert uid in verified.stdout
+    await db.close()
+
+
+async def _settled(db: Database) -> bool:
+    async with db.reading() as connection:
+        open_rows = select(server_calls.c.id).where(server_calls.c.record_state == 0).limit(1)
+        return (await connection.execute(open_rows)).first() is None
+
+
+async def _delete_one(db: Database) -> str:
+    """The uid of a call whose row is gone now."""
+    async with db.writing() as connection:
+        uid = (await connection.execute(select(server_calls.c.call_uid).order_by(server_calls.c.id).limit(1))).scalar()
+        await connection.execute(delete(server_calls).where(server_calls.c.call_uid == uid))
+    return str(uid)
