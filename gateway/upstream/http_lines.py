@@ -20,6 +20,7 @@ from gateway.upstream.flight import Flight
 from gateway.upstream.legacy import Deleting, Guest, Handshake, HttpSession, LegacyLine, Means
 from gateway.upstream.line import Begun, Denied, Greeting, Lease, Line, Visit
 from gateway.upstream.modern import ModernLine, discover
+from gateway.upstream.news import advertised, changed
 from gateway.upstream.scopes import HOUSE, Pool, ScopeKeys
 from gateway.upstream.surroundings import Surroundings
 from gateway.upstream.values import Forward, ScopeKey
@@ -39,6 +40,7 @@ class HttpLines:
 
     def __init__(self, channel: SessionChannel, around: Surroundings, *, is_old: Callable[[], Awaitable[bool]]) -> None:
         self._channel = channel
+        self._audience = around.audience
         self._slug = around.terms.slug
         self._is_old = is_old
         self._eras = around.eras
@@ -156,6 +158,8 @@ class HttpLines:
         line = await self._handshake.initialize(self._channel, Guest(call, self._memories.of(key)), self._life)
         self._eras.prove(Era.LEGACY)
         await self._attendance.opened(key, line)
+        for message in changed(advertised(line.greeting.capabilities)) if self._memories.opened(key) else ():
+            self._audience.heard(key, message)
         return line
 
     def _life(self, headers: Mapping[str, str] | None) -> HttpSession:

@@ -16,6 +16,7 @@ from gateway.upstream.greeter import Greeter
 from gateway.upstream.legacy import Guest
 from gateway.upstream.line import Begun, Greeting, Lease, Line, Visit
 from gateway.upstream.modern import discover
+from gateway.upstream.news import advertised, changed
 from gateway.upstream.scopes import HOUSE, Pool, ScopeKeys
 from gateway.upstream.surroundings import Surroundings
 from gateway.upstream.values import Forward, ScopeKey
@@ -125,6 +126,9 @@ class PipeLines:
                 await life.end()
         self._eras.prove(line.era)
         self._children.greeted(life, line)
+        told = None if line.greeting is None else line.greeting.capabilities
+        for message in changed(advertised(told)) if self._memories.opened(key) else ():
+            self._around.audience.heard(key, message)
         return line
 
     def _give_up(self, ended: bool) -> None:

@@ -49,6 +49,7 @@ class Memories:
 
     def __init__(self) -> None:
         self._wishes: dict[ScopeKey, Wishes] = {}
+        self._opened: set[ScopeKey] = set()
 
     def __len__(self) -> int:
         return len(self._wishes)
@@ -64,6 +65,17 @@ class Memories:
             return Wishes()
         return self._wishes.setdefault(key, Wishes()) if is_of_session(key) else None
 
+    def opened(self, key: ScopeKey) -> bool:
+        """A line of this scope is open now; whether it serves one client alone that has had another before, and may
+        have been offered something there.
+        """
+        if not is_of_session(key):
+            return False
+        again = key in self._opened
+        self._opened.add(key)
+        return again
+
     def forget(self, key: ScopeKey) -> None:
         """The client has gone for good."""
         self._wishes.pop(key, None)
+        self._opened.discard(key)

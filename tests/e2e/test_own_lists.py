@@ -248,6 +248,21 @@ class TestSessions:
             await other.call("demo__grow")
             assert await other.heard() == TOOLS_CHANGED, "the first that it hears is of its own change"
 
+    async def test_what_a_session_was_given_is_gone_when_the_server_has_lost_it(
+        self, server: McpServer, tmp_path: Path
+    ) -> None:
+        async with running_gateway({"servers": {"demo": {"url": server.url}}}, tmp_path) as gateway:
+            mine = await Client.open(gateway)
+
+            async def shows(*names: str) -> bool:
+                return await mine.tools() == [f"demo__{name}" for name in names]
+
+            await mine.call("demo__grow")
+            await gateway.until(lambda: shows("grow", "more"))
+            server.sessions.clear()
+            assert (await mine.call("demo__more"))["result"]["content"][0]["text"] == "more"
+            await gateway.until(lambda: shows("grow"))
+
     async def test_a_change_that_is_told_on_the_sessions_own_stream_is_for_that_session(
         self, server: McpServer, tmp_path: Path
     ) -> None:
