@@ -65,6 +65,9 @@ class Process:
         self._drain = threading.Thread(target=self._read_on, daemon=True)
         self._drain.start()
 
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
     def stop(self) -> None:
         self._process.send_signal(self._stop)
         self._process.wait(START_SECONDS)
@@ -123,7 +126,8 @@ class MariaDB(Installed):
         script = bootstrap + "".join((self.share / name).read_text() for name in self.system_tables)
         subprocess.run([*base, "--bootstrap"], input=script, text=True, check=True, capture_output=True, **as_nobody())
         listen = (f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self._folder}/socket")
-        self._process = Process([*base, *listen, *self.options], "ready for connections", signal.SIGKILL)
+        self._command = [*base, *listen, *self.options]
+        self._process = self._run()
 
     def url(self, database: str) -> str:
         return f"mariadb://root@127.0.0.1:{self.port}/{database}"
@@ -131,6 +135,30 @@ class MariaDB(Installed):
     def stop(self) -> None:
         self._process.stop()
         shutil.rmtree(self._folder)
+
+    def _run(self) -> Process:
+        return Process(self._command, "ready for connections", signal.SIGKILL)
+
+
+class FaultyMariaDB(MariaDB):
+    """One that keeps what it has committed, and to which anything may happen."""
+
+    options = (
+        *(option for option in MariaDB.options if "flush-log" not in option),
+        "--innodb-flush-log-at-trx-commit=1",
+    )
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.stop()
+
+    def start(self) -> None:
+        """After it was killed; returns when it is ready."""
+        self._process = self._run()
+
+    def signal(self, number: signal.Signals) -> None:
+        """SIGSTOP freezes it, SIGCONT lets it go on."""
+        self._process.signal(number)
 
 
 class PostgreSQL(Installed):
