@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import select
@@ -53,8 +54,12 @@ async def rows(db: Database) -> list[Row]:
     ]
 
 
-def broken(traffic: Traffic, found: list[Row]) -> Iterator[str]:
-    """Every law that does not hold, in words; nothing while all do."""
+def broken(traffic: Traffic, found: list[Row]) -> list[str]:
+    """Where a law does not hold, in words, ten at most."""
+    return list(islice(_broken(traffic, found), 10))
+
+
+def _broken(traffic: Traffic, found: list[Row]) -> Iterator[str]:
     by_number = {row.number: row for row in found}
     times = Counter(row.number for row in found)
     uids = Counter(row.uid for row in found)

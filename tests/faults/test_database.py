@@ -46,7 +46,7 @@ class Scene:
         """The load ends, the backlog drains, and every law holds."""
         await self.load.end()
         await waiting.until(self._is_drained, every=0.1)
-        assert list(broken(self.traffic, await rows(self.db))) == []
+        assert broken(self.traffic, await rows(self.db)) == []
         assert self.traffic.refused == {}
         verified = self.gateway.run("calls", "verify")
         assert verified.returncode == 0, verified.stdout + verified.stderr
@@ -64,11 +64,13 @@ async def scene(folder: Path, url: str, seen_as: str | None = None) -> AsyncIter
         "database": {"url": seen_as or url, "connect_timeout": 1},
         "recording": {"journal": {"segment_bytes": 262_144}},
     }
-    async with recording(traffic) as server:
-        gateway = GatewayProcess(folder / "gateway", {**config, "servers": {"demo": {"url": server.url}}})
-        async with gateway, Load(traffic, gateway.door("demo")) as load:
-            yield Scene(gateway, traffic, load, db)
-    await db.close()
+    try:
+        async with recording(traffic) as server:
+            gateway = GatewayProcess(folder / "gateway", {**config, "servers": {"demo": {"url": server.url}}})
+            async with gateway, Load(traffic, gateway.door("demo")) as load:
+                yield Scene(gateway, traffic, load, db)
+    finally:
+        await db.close()
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ async def test_a_gateway_that_is_killed_at_random_moments_loses_nothing(
                 await gateway.start()
             await load.end()
             await waiting.until(lambda: _settled(db), every=0.1)
-            assert list(broken(traffic, await rows(db))) == []
+            assert broken(traffic, await rows(db)) == []
             assert len(traffic.answered) > KILLS
             verified = gateway.run("calls", "verify")
             assert verified.returncode == 0, verified.stdout + verified.stderr
