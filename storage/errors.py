@@ -37,3 +37,23 @@ class AdoptionRefused(StorageError):
 
 class RecordsFull(StorageError):
     """No room is left to promise that a new call will be recorded."""
+
+
+class JournalUnusable(StorageError):
+    """The folder of the journal cannot be used; the message says which, why and what to do."""
+
+
+class JournalFull(RecordsFull):
+    """The journal has no room for a new call and its end."""
+
+
+class JournalFailed(StorageError):
+    """The disk of the journal does not take what is written, or give what is read."""
+
+
+class JournalDamaged(StorageError):
+    """A frame of the journal is whole, and says nothing that can be read."""
+
+
+class RecordsLost(StorageError):
+    """A call was carried out and nothing could be written of its end."""

@@ -40,6 +40,8 @@ class Omission(StrEnum):
     MALFORMED = "malformed"
     MEMORY = "memory"
     """It was dropped before it was written: the database was away and the room for unwritten records used up."""
+    JOURNAL = "journal"
+    """The journal had no more room than for the call's end itself."""
     UNREDACTED = "unredacted"
     """Its secrets could not be hidden."""
     REFUSED = "refused"
@@ -54,6 +56,17 @@ class Redaction(Protocol):
 
     def redact_text(self, text: str) -> str:
         """Any words without their secrets."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """One side of a call as it was accepted: redacted, hashed whole, and cut to `recording.payload_bytes`; `omission`
+    says why there is no `text`.
+    """
+
+    text: bytes
+    total_bytes: int
+    sha256: bytes
+    omission: Omission | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,16 @@ def payload(redacted: bytes, settings: RecordingSettings) -> Payload:
     data = redacted if omission is None else _omitted(omission, len(redacted), digest)
     kept = settings.payload_bytes > 0 and (settings.exact == "always" or (settings.exact == "needed" and exact))
     return Payload(data, len(redacted), digest, redacted[: settings.payload_bytes] if kept else None)
+
+
+def kept(redacted: bytes, most: int) -> Kept:
+    """What is kept of a redacted JSON text, at most `most` bytes of it."""
+    return Kept(redacted[:most], len(redacted), hashlib.sha256(redacted).digest())
+
+
+def left_out(whole: Kept, reason: Omission) -> Kept:
+    """`whole` without its text."""
+    return Kept(b"", whole.total_bytes, whole.sha256, reason)
 
 
 def refused(whole: Payload) -> Payload:

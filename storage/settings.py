@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +19,34 @@ class DatabaseSettings(BaseModel):
     pool_size: int = Field(5, ge=1, le=200, description="connections kept open")
     connect_timeout: float = Field(5.0, gt=0, le=60, description="seconds to wait for a connection")
     foreign_keys: bool = Field(True, description="create the schema with foreign key constraints")
+
+
+class JournalSettings(BaseModel):
+    """`recording.journal:`"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(
+        True, description="write each call to a local disk before it is made, and before it is answered"
+    )
+    path: Path | None = Field(
+        None, description="folder of the journals, on a local disk; beside the embedded database unless given"
+    )
+    bytes: int = Field(1 << 30, ge=1 << 20, description="room on the disk before new calls are refused")
+    segment_bytes: int = Field(1 << 24, ge=1 << 16, le=1 << 30, description="size of one file")
+    fsync: Literal["off", "batch", "call"] = Field(
+        "batch",
+        description="what a machine that loses power may lose: what its kernel had not written, "
+        "the last `fsync_interval`, or nothing",
+    )
+    fsync_interval: float = Field(0.02, gt=0, le=10, description="seconds between two writings to the disk itself")
+    keep_committed: float = Field(
+        600.0, ge=0, le=86_400, description="seconds that records stay there once they are in the database"
+    )
+    on_full: Literal["refuse", "shed"] = Field(
+        "refuse",
+        description="what a client gets whose call was made and cannot be recorded in any way: an error, or the answer",
+    )
 
 
 class RecordingSettings(BaseModel):
@@ -38,4 +67,5 @@ class RecordingSettings(BaseModel):
     exact: Literal["needed", "always", "never"] = Field(
         "needed", description="when exact bytes are kept beside the JSON column"
     )
+    journal: JournalSettings = JournalSettings()
     redact: bool = Field(True, description="hide authorization-like values before anything is stored")

@@ -1,0 +1,147 @@
+"""Journals that earlier runs have left behind.
+
+Which question: which journals in this folder has nobody any more, and what do they hold? Touches the folder. The rule: a
+journal belongs to whoever holds its lock, which the system takes from a process that has ended; what is damaged is kept
+apart and counted, and costs no frame beside it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from storage.errors import JournalFailed
+from storage.journal.frames import SEGMENT_BYTES, Damage, Frame, decode_header
+from storage.journal.segment import SUFFIX
+from storage.journal.tail import Tail
+
+log = logging.getLogger(__name__)
+
+LOCK, QUARANTINE = "lock", "quarantine"
+
+
+class Stored:
+    """A segment of another run."""
+
+    last = None
+    """Nobody knows before it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.end = path.stat().st_size
+
+    def read(self, start: int, size: int) -> bytes:
+        with self._path.open("rb") as file:
+            return os.pread(file.fileno(), size, start)
+
+
+class Abandoned:
+    """A journal that is ours now, until it is let go. `damaged` counts what was kept apart."""
+
+    def __init__(self, path: Path, journal_id: int, lock: int) -> None:
+        self.id = journal_id
+        self.path = path
+        self.damaged = 0
+        self._lock = lock
+        self._tail = Tail(journal_id, self._keep_apart)
+        self._segments = [Stored(file) for file in sorted(path.glob(f"*{SUFFIX}")) if self._is_whole(file)]
+
+    def __repr__(self) -> str:
+        return f"<Abandoned {self.id:016x}: {len(self._segments)} segments>"
+
+    def read(self, after: int, most: int) -> list[Frame]:
+        """The frames that follow the number `after`, of `most` bytes together. Raises `JournalFailed`."""
+        try:
+            return self._tail.read(self._segments, after, most)
+        except OSError as error:
+            raise JournalFailed(f"the journal in {self.path} cannot be read: {error}") from error
+
+    def remove(self) -> None:
+        """All of it is in the database: the folder goes, but for what was kept apart."""
+        for file in (*self.path.glob(f"*{SUFFIX}"), self.path / LOCK):
+            with suppress(OSError):
+                file.unlink()
+        with suppress(OSError):
+            self.path.rmdir()
+        self.release()
+
+    def release(self) -> None:
+        """Leave it to whoever comes next."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _is_whole(self, file: Path) -> bool:
+        """Whether the segment begins as one of this journal; one whose process ended before that holds nothing."""
+        with file.open("rb") as opened:
+            first = opened.read(SEGMENT_BYTES)
+            header = decode_header(first)
+            rest = b"" if header is not None else opened.read()
+        if header is not None and header.journal_id == self.id:
+            return True
+        if first.strip(b"\0") or rest.strip(b"\0"):
+            self._put_aside(file.name, first + rest)
+        return False
+
+    def _keep_apart(self, text: bytes, damage: Damage) -> None:
+        if damage.torn:
+            return  # the last thing its process did, which it told nobody
+        self._put_aside(f"{self.damaged}.bytes", text)
+
+    def _put_aside(self, name: str, text: bytes) -> None:
+        self.damaged += 1
+        folder = self.path / QUARANTINE
+        with suppress(OSError):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            (folder / name).write_bytes(text)
+        log.error("%d bytes of the journal in %s are damaged; they are kept in %s", len(text), self.path, folder)
+
+
+def name_of(journal_id: int) -> str:
+    """The name of a journal's folder."""
+    return f"{journal_id:016x}"
+
+
+def abandoned(directory: Path) -> Iterator[Abandoned]:
+    """The journals in `directory` that nobody has, each taken. Raises `OSError`."""
+    for path in sorted(directory.iterdir()) if directory.exists() else ():
+        if (journal_id := _id_of(path)) is None or (lock := _taken(path)) is None:
+            continue
+        yield Abandoned(path, journal_id, lock)
+
+
+def is_alive(directory: Path, journal_id: int) -> bool:
+    """Whether a process holds this journal."""
+    path = directory / name_of(journal_id)
+    if not path.exists() or (lock := _taken(path)) is None:
+        return path.exists()
+    os.close(lock)
+    return False
+
+
+def _id_of(path: Path) -> int | None:
+    try:
+        return int(path.name, 16) if len(path.name) == len(name_of(0)) and path.is_dir() else None
+    except ValueError:
+        return None
+
+
+def _taken(path: Path) -> int | None:
+    """The lock of a journal; None when somebody holds it, or it has none any more."""
+    try:
+        lock = os.open(path / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    if not path.joinpath(LOCK).exists():  # its last owner has just removed it
+        os.close(lock)
+        return None
+    return lock

@@ -1,0 +1,64 @@
+"""Frames of a journal read back from its segments.
+
+Which question: what comes next after this frame? Touches segments. The rule: frames come in their order, each once;
+what is damaged is told, and skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from storage.journal.frames import SEGMENT_BYTES, Damage, Frame, scan
+
+
+class Readable(Protocol):
+    """A segment; `last` is the number of its newest frame, None when that is not known."""
+
+    @property
+    def end(self) -> int: ...
+
+    @property
+    def last(self) -> int | None: ...
+
+    def read(self, start: int, size: int) -> bytes:
+        """Raises `OSError`."""
+
+
+class Tail:
+    """Reads on where it stopped. `damaged` hears of each damage once, with its bytes."""
+
+    def __init__(self, journal_id: int, damaged: Callable[[bytes, Damage], None] | None = None) -> None:
+        self._journal_id = journal_id
+        self._damaged = damaged
+        self._segment: Readable | None = None
+        self._at = SEGMENT_BYTES
+        self._number = 0
+
+    def read(self, segments: Sequence[Readable], after: int, most: int) -> list[Frame]:
+        """The frames that follow the number `after` in `segments`, of `most` bytes together, but one at least if there
+        is any. Raises `OSError`.
+        """
+        found, size = list[Frame](), 0
+        for segment in segments[self._place(segments, after) :]:
+            start = self._at if segment is self._segment else SEGMENT_BYTES
+            text = segment.read(start, max(0, segment.end - start))
+            for part in scan(self._journal_id, text):
+                if isinstance(part, Damage):
+                    if self._damaged is not None:
+                        self._damaged(text[part.start : part.end], part)
+                elif part.number > after:
+                    if found and size + part.size > most:
+                        return found
+                    found.append(part)
+                    size += part.size
+                    self._segment, self._at, self._number = segment, start + part.at + part.size, part.number
+        return found
+
+    def _place(self, segments: Sequence[Readable], after: int) -> int:
+        """Where to begin: where the last reading stopped, or with the first segment that may have the frame."""
+        if self._number == after and self._segment in segments:
+            return segments.index(self._segment)
+        self._segment = None
+        known = (index for index, segment in enumerate(segments) if segment.last is None or segment.last > after)
+        return next(known, len(segments))
