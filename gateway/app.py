@@ -72,8 +72,14 @@ from health.monitor import Monitor, Traffic
 from health.scheduler import Scheduler
 from storage import client_sessions, migrate
 from storage.database import Database
+from storage.journal.diary import Volatile
+from storage.journal.folder import known
+from storage.journal.journal import Journal
+from storage.journal.replica import replica_id
+from storage.keeping import Keeping
 from storage.metrics import StorageMetrics
 from storage.orphans import close_orphans
+from storage.recovery import Recovery
 from storage.tasks import Tasks
 from storage.writer import Writer
 
@@ -97,9 +103,10 @@ class Gateway:
 
 @asynccontextmanager
 async def running(
-    configuration: Configuration, surroundings: Surroundings, sealing_keys: Path
+    configuration: Configuration, surroundings: Surroundings, sealing_keys: Path, records: Path
 ) -> AsyncIterator[Gateway]:
-    """A gateway that serves `configuration` until the context ends, and then drains.
+    """A gateway that serves `configuration` until the context ends, and then drains. `records` is the folder of its
+    journals, unless the configuration names one.
 
     Raises `ConfigErrors`, `StorageError`, `GatewayError` and `OSError` before it serves.
     """
@@ -108,7 +115,7 @@ async def running(
         stack.push_async_callback(db.close)
         await _prepare(db)
         gateway = _Builder(configuration, surroundings, db, stack)
-        yield await gateway.build(sealing_keys)
+        yield await gateway.build(sealing_keys, configuration.recording.journal.path or records)
 
 
 class _Builder:
@@ -128,10 +135,10 @@ class _Builder:
         )
         self._tasks = Tasks("gateway")
 
-    async def build(self, sealing_keys: Path) -> Gateway:
+    async def build(self, sealing_keys: Path, records: Path) -> Gateway:
         configuration, clock = self._configuration, self._clock
         self._stack.push_async_callback(self._tasks.close)
-        writer = await self._writer()
+        writer = await self._writer(records)
         board, scheduler, control = self._control()
         keys = load_or_make(sealing_keys, clock.entropy(KEY_BYTES))
         exchanges, task_ids = Tasks("exchanges"), TaskIds(Sealer(keys, "task"))
@@ -165,17 +172,19 @@ class _Builder:
         self._background(control, sessions, fleet)
         return Gateway(_urls(runner), control, board, self._db, writer)
 
-    async def _writer(self) -> Writer:
-        metrics = StorageMetrics(self._registry)
+    async def _writer(self, records: Path) -> Writer:
+        settings, metrics = self._configuration.recording, StorageMetrics(self._registry)
         metrics.watch_pool(self._db)
-        writer = Writer(
-            self._db,
-            self._configuration.recording,
-            redact=self._surroundings.secrets if self._configuration.recording.redact else Unredacted(),
-            metrics=metrics,
-        )
-        await close_orphans(self._db, spared=writer.journal_id)
+        replica = replica_id(records) if settings.journal.enabled else self._clock.entropy(16).hex()
+        keeping = Keeping(settings, self._surroundings.secrets if settings.redact else Unredacted())
+        recovery = Recovery(self._db, records, replica, settings, keeping=keeping, metrics=metrics)
+        diary = Journal.create(records, settings.journal) if settings.journal.enabled else Volatile()
+        writer = Writer(self._db, settings, diary=diary, replica_id=replica, keeping=keeping, metrics=metrics)
+        await close_orphans(self._db, spared={writer.journal_id} | known(records))
         self._tasks.spawn(writer.run(), "writer")
+        self._tasks.spawn(writer.sync(), "journal")
+        if settings.journal.enabled:
+            self._tasks.spawn(recovery.run(), "recovery")
         self._stack.push_async_callback(writer.close, STOP_SECONDS)
         return writer
 

@@ -29,10 +29,10 @@ from gateway.protocol.versions import Era
 from gateway.request import Request
 from gateway.rounds import Rounds
 from gateway.routing import Route, Server
-from gateway.sink import Sink
+from gateway.sink import Answer, Sink
 from gateway.states import States
 from gateway.upstream.values import Discovery, Forward, Relay, Scope
-from storage.errors import RecordsFull
+from storage.errors import RecordsFull, RecordsLost
 from storage.records import Finished, Recorder, Started, call_uid
 
 LASTING = frozenset({"tasks/result"})
@@ -130,7 +130,7 @@ class Calls:
         `CancelledError` when the client has gone.
         """
         call = _Call(request, route, upstream, self._clock, self._rounds)
-        self._open(call)
+        await self._open(call)
         ending: Ending | None = None
         task = self._enter()
         try:
@@ -143,8 +143,9 @@ class Calls:
             _uncancel()
         finally:
             self._leave(task)
-            self._close(call, ending or endings.of_failure(request, GatewayError(Kind.INTERNAL, "internal error")))
-        await sink.finish(ending.answer)
+            ending = ending or endings.of_failure(request, GatewayError(Kind.INTERNAL, "internal error"))
+            answer = await self._close(call, ending)
+        await sink.finish(answer)
 
     async def drain(self, grace: float) -> None:
         """Let running calls end for `grace` seconds, then stop the rest and wait until their records are closed."""
@@ -190,17 +191,23 @@ class Calls:
         shown = uris.result_out(method, self._rounds.sealed(call.turn, body, head), call.route.naming)
         return endings.of_result(call.request, Result(body, head, shown), era)
 
-    def _open(self, call: _Call) -> None:
+    async def _open(self, call: _Call) -> None:
         try:
-            self._recorder.started(call.started())
+            await self._recorder.started(call.started())
         except RecordsFull as full:
             raise GatewayError(Kind.RECORDS_FULL, f"{full}; no call is taken that could not be recorded") from full
         self._witness.call_started(call.route.server)
 
-    def _close(self, call: _Call, ending: Ending) -> None:
+    async def _close(self, call: _Call, ending: Ending) -> Answer:
+        """Close the record; what the client gets."""
         facts = call.facts(ending)
-        self._recorder.finished(call.finished(facts))
-        self._witness.call_finished(facts)
+        try:
+            await self._recorder.finished(call.finished(facts))
+        except RecordsLost as lost:
+            return endings.error_answer(call.request.id, GatewayError(Kind.INTERNAL, str(lost)), call.request.era)
+        finally:
+            self._witness.call_finished(facts)
+        return ending.answer
 
     def _enter(self) -> asyncio.Task[object]:
         task = asyncio.current_task()

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from storage.payloads import Payload
+from storage.payloads import Kept, Payload
 from storage.records import Finished, Started
 
 
@@ -28,14 +28,17 @@ class Rung(IntEnum):
 class Entry:
     """One accepted call until its final row is written.
 
+    `asked` and `answered` are what is kept of its payloads, `request` and `response` what the database gets of that.
     `seq` numbers the calls of a journal; `held` are the bytes counted against `recording.pending_bytes`; `waiting` the
     frames that are not committed yet; `opened` says that its open row is, `reported` that it was set aside and said so.
     """
 
     started: Started
+    asked: Kept
     seq: int
     held: int
     finished: Finished | None = None
+    answered: Kept | None = None
     request: Payload | None = None
     response: Payload | None = None
     rung: Rung = Rung.WHOLE

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections import deque
 
-from storage.batch import Batch, Entry, Frame, batch_of
+from storage.batch import Batch, Frame, batch_of
 from storage.settings import RecordingSettings
 
 
 class Intake:
-    """A queue of frames, numbered from 1, that is emptied batch by batch."""
+    """A queue of frames that is emptied batch by batch; `low` is the frame that is in the database already, and
+    `last_seq` the last call that was started by then.
+    """
 
-    def __init__(self, settings: RecordingSettings) -> None:
+    def __init__(self, settings: RecordingSettings, low: int = 0, last_seq: int = 0) -> None:
         self._settings = settings
         self._frames: deque[Frame] = deque()
         self._bytes = 0
-        self._taken = self._last_seq = 0
-        self.accepted = 0
+        self._taken, self._last_seq = low, last_seq
+        self.accepted = low
         """The number of the last frame that came in."""
         self.oldest: float | None = None
         """When the first frame came in, in seconds of the monotonic clock; None when there is none."""
@@ -33,12 +35,16 @@ class Intake:
         """Whether there is enough for a batch. A call that began and ended since the last one has two frames."""
         return len(self._frames) >= 2 * self._settings.batch_rows or self._bytes >= self._settings.batch_bytes
 
-    def put(self, entry: Entry, size: int, at: float, *, final: bool) -> None:
+    def put(self, frame: Frame) -> None:
         """The opening of a call, or its end, came in."""
-        self.accepted += 1
-        self._bytes += size
-        self._frames.append(Frame(self.accepted, at, entry, final, size))
+        self.accepted = frame.number
+        self._bytes += frame.size
+        self._frames.append(frame)
         self.oldest = self._frames[0].at
+
+    def skip(self, number: int) -> None:
+        """A frame that changes no row."""
+        self.accepted = max(self.accepted, number)
 
     def take(self) -> Batch:
         """The next batch: at most `batch_rows` calls and `batch_bytes` bytes, but at least one frame."""

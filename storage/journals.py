@@ -7,8 +7,6 @@ one writer, which moves its row from batch to batch in the batch's own transacti
 from __future__ import annotations
 
 import logging
-import secrets
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,6 +14,7 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.batch import Batch
+from storage.database import Database
 from storage.dialects import Dialect
 from storage.schema import journals
 from storage.upserts import once
@@ -24,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Journal:
+class JournalRow:
     """One writer's run: a random id of 63 bits, and the replica it belongs to (a UUID, 32 hexadecimal digits)."""
 
     id: int
@@ -63,6 +62,11 @@ class Journal:
         return {"id": self.id, "replica_id": self.replica_id, "worker": 0, "opened_at": self.opened_at}
 
 
-def new_journal(replica_id: str | None = None) -> Journal:
-    """A journal that nobody has used."""
-    return Journal(secrets.randbits(63), replica_id or uuid.uuid4().hex, datetime.now(UTC))
+async def progress(db: Database, journal_id: int) -> tuple[int, int]:
+    """The last frame of this journal, and the last call, that are in the database; 0 when none is. Raises
+    `DatabaseUnavailable`.
+    """
+    columns = select(journals.c.applied_frame, journals.c.started_seq)
+    async with db.reading() as connection:
+        found = (await connection.execute(columns.where(journals.c.id == journal_id))).first()
+    return (0, 0) if found is None else (found.applied_frame, found.started_seq)

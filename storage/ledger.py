@@ -9,7 +9,7 @@ recognised, and tallies are exact.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storage.batch import Batch, Entry, Item, Rung
 from storage.database import Database
 from storage.errors import DatabaseDisconnected
-from storage.journals import Journal
+from storage.journals import JournalRow
 from storage.links import Links
 from storage.payloads import refused
 from storage.preparation import Preparation
@@ -32,6 +32,9 @@ from storage.upserts import once, ranked
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Words = Callable[[str], str]
+"""Hides the secrets within words."""
+
 
 STRIDE = 50
 """Rows written in one statement: while it is put together, a few milliseconds, the event loop waits."""
@@ -45,10 +48,11 @@ UNWRITTEN = frozenset({"id", "api_key_id"})
 class Ledger:
     """The rows of one journal's calls."""
 
-    def __init__(self, db: Database, journal: Journal, preparation: Preparation) -> None:
+    def __init__(self, db: Database, journal: JournalRow, preparation: Preparation, words: Words) -> None:
         self._db = db
         self._journal = journal
         self._preparation = preparation
+        self._words = words
         self._links = Links(db)
         self._calls = ranked(db.dialect, server_calls, KEY, "record_state", kept=UNWRITTEN)
         self._payloads = once(db.dialect, server_call_payloads)
@@ -65,6 +69,18 @@ class Ledger:
         except DatabaseDisconnected:
             batch.blame(PATIENCE)
             raise
+
+    async def directly(self, entry: Entry) -> None:
+        """Write a call's final row past its journal, which did not take its end. Raises `DatabaseUnavailable`, and any
+        of `REFUSALS`.
+        """
+        item = Item(entry, final=True)
+        await self._preparation.prepare(Batch(0, 0, entry.seq, [item], []))
+        links = await self._links.resolve([entry.started])
+        async with self._db.writing() as connection:
+            recovered = await self._recovered(connection, [item])
+            await self._write(connection, zip([item], links, strict=True))
+            await self._count(connection, [item], recovered)
 
     async def close(self) -> None:
         """Say that the journal is complete. Raises `DatabaseUnavailable`."""
@@ -137,7 +153,7 @@ class Ledger:
 
     def _reason(self, error: Exception) -> str:
         cause = getattr(error, "orig", None) or error
-        return self._preparation.words(f"{type(cause).__name__}: {cause}"[:500])
+        return self._words(f"{type(cause).__name__}: {cause}"[:500])
 
     async def _write(self, connection: AsyncConnection, linked: Iterable[tuple[Item, Linked]]) -> None:
         rows, bodies = list[dict[str, Any]](), list[dict[str, Any]]()
@@ -152,10 +168,10 @@ class Ledger:
             await connection.execute(self._payloads, bodies)
 
     def _row(self, item: Item, sides: Sides, link: Linked) -> dict[str, Any]:
-        entry, words = item.entry, self._preparation.words
-        row = opening(entry.started, sides, link, words)
+        entry = item.entry
+        row = opening(entry.started, sides, link)
         row |= {"journal_id": self._journal.id, "journal_seq": entry.seq}
-        return row | ending(entry.finished, sides, words) if item.final and entry.finished is not None else row
+        return row | ending(entry.finished, sides) if item.final and entry.finished is not None else row
 
     async def _recovered(self, connection: AsyncConnection, items: Iterable[Item]) -> set[str]:
         """The calls among `items` that somebody took for lost, and counted so, before they ended."""

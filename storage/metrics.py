@@ -31,6 +31,16 @@ class Backlog(Protocol):
         """Seconds since the oldest of it was accepted; 0 when nothing waits."""
 
 
+class Room(Protocol):
+    """Bytes on a disk; `storage.journal.diary.Diary` has them."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def free_bytes(self) -> int: ...
+
+
 class Connections(Protocol):
     """A pool; `storage.database.Database` has one."""
 
@@ -56,6 +66,22 @@ class StorageMetrics:
         self.set_aside = Counter(
             "mcp_gateway_records_set_aside", "Records that the database refused in every form.", registry=registry
         )
+        self.adopted = Counter(
+            "mcp_gateway_journals_adopted",
+            "Journals of earlier runs whose records were brought into the database.",
+            registry=registry,
+        )
+        self.quarantined = Counter(
+            "mcp_gateway_journal_frames_quarantined",
+            "Damaged parts of journals, which were kept apart.",
+            registry=registry,
+        )
+        self._journal = Gauge("mcp_gateway_journal_bytes", "What the journal takes on its disk.", registry=registry)
+        self._journal_free = Gauge(
+            "mcp_gateway_journal_free_bytes",
+            "What may still be journalled before new calls are refused.",
+            registry=registry,
+        )
         self.commit_seconds = Histogram(
             "mcp_gateway_record_commit_seconds", "Time to write one batch.", buckets=COMMIT_BUCKETS, registry=registry
         )
@@ -77,6 +103,11 @@ class StorageMetrics:
         self._pending.set_function(lambda: backlog.pending)
         self._pending_bytes.set_function(lambda: backlog.pending_bytes)
         self._lag.set_function(lambda: backlog.lag)
+
+    def watch_journal(self, journal: Room) -> None:
+        """Show `journal` from now on."""
+        self._journal.set_function(lambda: journal.size)
+        self._journal_free.set_function(lambda: journal.free_bytes)
 
     def watch_pool(self, pool: Connections) -> None:
         """Show `pool` from now on."""

@@ -7,7 +7,7 @@ still replaces ours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,11 +28,11 @@ REASON = "gateway_ended"
 MESSAGE = "the gateway ended before the call did; whether the server carried it out is not known"
 
 
-async def close_orphans(db: Database, *, spared: int | None = None) -> int:
+async def close_orphans(db: Database, *, spared: Collection[int] = ()) -> int:
     """Close what earlier runs left open; returns how many rows that were.
 
-    For start-up, before calls are taken; the journal `spared` and those of replicas seen within the last 10 minutes
-    are left alone. Raises `DatabaseUnavailable`.
+    For start-up, before calls are taken; the journals `spared`, whose ends are on a disk here, and those of replicas
+    seen within the last 10 minutes are left alone. Raises `DatabaseUnavailable`.
     """
     closed, now = 0, datetime.now(UTC)
 
@@ -48,7 +48,31 @@ async def close_orphans(db: Database, *, spared: int | None = None) -> int:
     return closed
 
 
-def _orphans(spared: int | None, now: datetime) -> Select[Any]:
+async def close_journal(db: Database, journal_id: int) -> int:
+    """Close what the run of this journal left open, and the journal itself; returns how many rows that were. For when
+    all that it wrote down is in the database. Raises `DatabaseUnavailable`.
+    """
+    closed, now = 0, datetime.now(UTC)
+    calls = server_calls.c
+    left: Select[Any] = select(calls.id, calls.call_uid, calls.server_id, calls.journal_id).where(
+        calls.journal_id == journal_id, calls.record_state == RecordState.OPEN
+    )
+
+    async def transaction() -> int:
+        async with db.writing() as connection:
+            orphans = (await connection.execute(left.order_by(calls.id).limit(CHUNK).with_for_update())).all()
+            await _close(connection, orphans, now)
+            await tally(connection, db.dialect, [_count(row) for row in orphans])
+            if not orphans:
+                await connection.execute(update(journals).where(journals.c.id == journal_id).values(closed_at=now))
+            return len(orphans)
+
+    while some := await repeated(transaction):
+        closed += some
+    return closed
+
+
+def _orphans(spared: Collection[int], now: datetime) -> Select[Any]:
     """Rows to close, locked: of two gateways that start together each row is closed, and counted, by one."""
     calls = server_calls.c
     alive = (
@@ -60,8 +84,8 @@ def _orphans(spared: int | None, now: datetime) -> Select[Any]:
     open_rows = select(calls.id, calls.call_uid, calls.server_id, calls.journal_id).where(
         calls.record_state == RecordState.OPEN, calls.call_uid.is_not(None), journal
     )
-    if spared is not None:
-        open_rows = open_rows.where(or_(calls.journal_id.is_(None), calls.journal_id != spared))
+    if spared:
+        open_rows = open_rows.where(or_(calls.journal_id.is_(None), calls.journal_id.not_in(list(spared))))
     return open_rows.order_by(calls.id).limit(CHUNK).with_for_update()
 
 

@@ -79,15 +79,6 @@ class Payload:
     body: bytes | None = None
 
 
-def payload(redacted: bytes, settings: RecordingSettings) -> Payload:
-    """What is kept of a redacted JSON text."""
-    digest = hashlib.sha256(redacted).digest()
-    omission, exact = _verdict(redacted, settings)
-    data = redacted if omission is None else _omitted(omission, len(redacted), digest)
-    kept = settings.payload_bytes > 0 and (settings.exact == "always" or (settings.exact == "needed" and exact))
-    return Payload(data, len(redacted), digest, redacted[: settings.payload_bytes] if kept else None)
-
-
 def kept(redacted: bytes, most: int) -> Kept:
     """What is kept of a redacted JSON text, at most `most` bytes of it."""
     return Kept(redacted[:most], len(redacted), hashlib.sha256(redacted).digest())
@@ -98,15 +89,25 @@ def left_out(whole: Kept, reason: Omission) -> Kept:
     return Kept(b"", whole.total_bytes, whole.sha256, reason)
 
 
+def payload(kept: Kept, settings: RecordingSettings) -> Payload:
+    """What the database gets of it."""
+    if kept.omission is not None:
+        return Payload(_omitted(kept.omission, kept.total_bytes, kept.sha256), kept.total_bytes, kept.sha256)
+    omission, exact = _verdict(kept, settings)
+    data = kept.text if omission is None else _omitted(omission, kept.total_bytes, kept.sha256)
+    wanted = settings.payload_bytes > 0 and (settings.exact == "always" or (settings.exact == "needed" and exact))
+    return Payload(data, kept.total_bytes, kept.sha256, kept.text if wanted else None)
+
+
 def refused(whole: Payload) -> Payload:
     """`whole` without its bytes, for a database that does not take them."""
     data = _omitted(Omission.REFUSED, whole.total_bytes, whole.sha256)
     return Payload(data, whole.total_bytes, whole.sha256)
 
 
-def dropped(reason: Omission, total_bytes: int) -> Payload:
+def dropped(reason: Omission, total_bytes: int) -> Kept:
     """Stands for a payload that was dropped unredacted, and is therefore unhashed."""
-    return Payload(_omitted(reason, total_bytes, b""), total_bytes, b"")
+    return Kept(b"", total_bytes, b"", reason)
 
 
 def _omitted(reason: Omission, total_bytes: int, digest: bytes) -> bytes:
@@ -114,9 +115,10 @@ def _omitted(reason: Omission, total_bytes: int, digest: bytes) -> bytes:
     return msgspec.json.encode({"$omitted": reason, "bytes": total_bytes, **sha256})
 
 
-def _verdict(text: bytes, settings: RecordingSettings) -> tuple[Omission | None, bool]:
-    """Why the JSON column cannot hold `text`, and whether its exact bytes are needed beside it."""
-    if len(text) > min(settings.inline_bytes, settings.payload_bytes):
+def _verdict(kept: Kept, settings: RecordingSettings) -> tuple[Omission | None, bool]:
+    """Why the JSON column cannot hold the text, and whether its exact bytes are needed beside it."""
+    text = kept.text
+    if kept.total_bytes > min(settings.inline_bytes, len(text)):
         return Omission.SIZE, True
     numbers = _long_numbers(text)
     omission = _malformed(text) or _unwelcome(text) or _unbounded(numbers)

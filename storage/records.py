@@ -139,15 +139,17 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recorder(Protocol):
-    """Where the data path leaves its records. Both verbs are synchronous and cost microseconds; neither does I/O
-    on the database.
+    """Where the data path leaves its records. Both verbs cost microseconds and do no I/O on the database; for a large
+    payload they wait until it is redacted.
     """
 
-    def started(self, record: Started) -> None:
+    async def started(self, record: Started) -> None:
         """Accept an opening; raises `RecordsFull` when the room to finish it cannot be promised."""
 
-    def finished(self, record: Finished) -> None:
-        """Accept the end of a call whose opening was accepted. Never raises."""
+    async def finished(self, record: Finished) -> None:
+        """Accept the end of a call whose opening was accepted, even when whoever waits for that is cancelled. Raises
+        `RecordsLost` where the admin wants that to be told.
+        """
 
 
 def call_uid(at_us: int, entropy: bytes) -> CallUid:

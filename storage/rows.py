@@ -6,7 +6,6 @@ wrote is cut to its column and made storable here, so that no engine has a reaso
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,8 +17,6 @@ ERROR_BYTES = 16_384
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 SMALLINT_MAX = 32_767
-TARGET_CHARACTERS = 65_536
-"""Of a target so much is searched for secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +36,7 @@ class Sides:
     response: Payload | None = None
 
 
-Words = Callable[[str], str]
-"""Hides the secrets within words."""
-
-
-def opening(started: Started, sides: Sides, linked: Linked, words: Words) -> dict[str, Any]:
+def opening(started: Started, sides: Sides, linked: Linked) -> dict[str, Any]:
     """The row of a call under way."""
     return {
         "server_id": started.server_id,
@@ -61,7 +54,7 @@ def opening(started: Started, sides: Sides, linked: Linked, words: Words) -> dic
         "reason": None,
         "link": linked.link.value,
         "method": _cut(started.method, 64),
-        "target": None if started.target is None else _cut(words(started.target[:TARGET_CHARACTERS]), 255),
+        "target": _cut(started.target, 255),
         "user_id": started.caller.user_id,
         "client_name": _cut(started.client_name, 100),
         "client_version": _cut(started.client_version, 50),
@@ -80,12 +73,12 @@ def opening(started: Started, sides: Sides, linked: Linked, words: Words) -> dic
     }
 
 
-def ending(finished: Finished, sides: Sides, words: Words) -> dict[str, Any]:
+def ending(finished: Finished, sides: Sides) -> dict[str, Any]:
     """The columns that the end of a call changes in its opening row."""
     changed: dict[str, Any] = {
         "response_data": None if sides.response is None else sides.response.data,
         "status": STATUS_OF[finished.outcome].value,
-        "error_message": _error(finished.error_message, words),
+        "error_message": _error(finished.error_message),
         "response_time": finished.total_us / 1_000,
         "record_state": RecordState.FINAL.value,
         "outcome": finished.outcome.value,
@@ -145,7 +138,7 @@ def _cut(text: str | None, length: int) -> str | None:
     return None if text is None else storable(text[:length])
 
 
-def _error(message: str | None, words: Words) -> str | None:
+def _error(message: str | None) -> str | None:
     if message is None:
         return None
-    return storable(words(message)).encode()[:ERROR_BYTES].decode("utf-8", "ignore")
+    return storable(message).encode()[:ERROR_BYTES].decode("utf-8", "ignore")

@@ -1,11 +1,12 @@
-"""The batch writer: calls are accepted in memory at once and written together a little later.
+"""The writer: calls are written down at once, and together in the database a little later.
 
-Which question: when is what was accepted written, and what if the database is away? Touches the event loop; the
-database only through `Ledger`. The rule: accepting never waits, and the end of a call whose opening was accepted is
-never refused; one batch is in flight at a time, its frames in the order in which they were accepted.
+Which question: when is what was accepted written, and what if that cannot be? Touches the event loop and the journal;
+the database only through `Committing`. The rule: a call whose opening was accepted is recorded, whatever becomes of the
+database; one batch is in flight at a time, its frames in the order in which they were accepted.
 
-While the database is away, records stay here, up to `recording.pending_bytes`: then new calls are refused, and of those
-under way the answers' payloads, never the records themselves, are left out.
+What is accepted waits in memory, up to `recording.pending_bytes`, and on the disk of the journal. Beyond that it waits
+on the disk alone, and is read from there once the rest is in the database. Without a journal there is only the memory:
+new calls are refused when it is full, and of those under way the answers' payloads, never the records, are left out.
 """
 
 from __future__ import annotations
@@ -13,76 +14,86 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Coroutine
 from dataclasses import replace
+from datetime import UTC, datetime
 from time import monotonic
+from typing import Any
 
-import msgspec
-
-from storage.attempts import delays
 from storage.batch import Batch, Entry
+from storage.committing import PATIENCE, Committing
 from storage.database import Database
-from storage.errors import DatabaseContended, DatabaseUnavailable, RecordsFull
+from storage.errors import DatabaseUnavailable, JournalFailed, JournalFull, RecordsFull, RecordsLost
 from storage.intake import Intake
-from storage.journals import new_journal
+from storage.journal.bodies import Ended, Opened
+from storage.journal.diary import Diary
+from storage.journals import JournalRow
+from storage.keeping import BIG_BYTES, Keeping
 from storage.ledger import Ledger
 from storage.metrics import StorageMetrics
-from storage.payloads import Omission, Redaction, dropped
+from storage.payloads import Kept, Omission, left_out
+from storage.playback import ENTRY_BYTES, Playback
 from storage.preparation import Preparation
 from storage.records import CallUid, Finished, Started
+from storage.refusals import REFUSALS
 from storage.settings import RecordingSettings
+from storage.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-ENTRY_BYTES = 2_048
-"""What a call is taken to hold in memory beside its payloads; accepted with its opening, so its end always fits."""
-
-
-PATIENCE = 60.0
-"""Seconds that the database may take over a batch, before the line is given up for dead; twice as many each time."""
-
-
-TOLD_AFTER = 2.0
-"""Seconds for which records may wait for other transactions before that is trouble."""
+DIRECTLY = 2.0
+"""Seconds for the row of a call whose end the journal did not take."""
 
 
 class Writer:
-    """A `records.Recorder` over a database; nothing is written unless `run` runs."""
+    """A `records.Recorder` over a journal and a database; nothing gets into the database unless `run` runs."""
 
     def __init__(
         self,
         db: Database,
         settings: RecordingSettings,
         *,
-        redact: Redaction,
+        diary: Diary,
+        replica_id: str,
+        keeping: Keeping,
         metrics: StorageMetrics,
         patience: float = PATIENCE,
     ) -> None:
-        journal = new_journal()
-        self.journal_id = journal.id
-        self.trouble: str | None = None
-        """Why records cannot be written at the moment, fit to be shown; None while all is well."""
-        self._ledger = Ledger(db, journal, Preparation(settings, redact))
+        self.journal_id = diary.id
+        self._diary = diary
         self._settings = settings
-        self._patience = patience
+        self._keeping = keeping
         self._metrics = metrics
+        row = JournalRow(diary.id, replica_id, datetime.now(UTC))
+        self._ledger = Ledger(db, row, Preparation(settings), keeping.words)
+        self._committing = Committing(self._ledger, metrics, lambda: self.lag, patience)
         self._intake = Intake(settings)
-        self._open: dict[CallUid, Entry] = {}
+        self._playback = Playback(self._intake)
+        self._under_way: dict[CallUid, tuple[Started, Kept, int]] = {}
+        self._tasks = Tasks("records")
         self._batch: Batch | None = None
-        self._seq = self._applied = self._pending = self._pending_bytes = 0
+        self._seq = self._newest = self._applied = self._pending = self._pending_bytes = 0
+        self._behind_since: float | None = None
         self._wake, self._settled = asyncio.Event(), asyncio.Event()
         self._hurries = 0
         self._closing = self._closed = self._refused = False
         self._task: asyncio.Task[object] | None = None
         metrics.watch(self)
+        metrics.watch_journal(diary)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why records cannot be written at the moment, fit to be shown; None while all is well."""
+        return self._diary.trouble or self._committing.trouble
 
     @property
     def pending(self) -> int:
-        """Calls of which something is not written yet."""
-        return self._pending
+        """Calls of which something is not in the database yet. Of those on the disk alone two frames count as one."""
+        return self._pending + (self._newest - self._intake.accepted + 1) // 2
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes held by calls whose final row is not written yet."""
+        """Bytes held in memory by calls whose final row is not written yet."""
         return self._pending_bytes
 
     @property
@@ -90,41 +101,40 @@ class Writer:
         """Seconds since the oldest unwritten frame was accepted; 0 when nothing waits. Any thread may ask."""
         batch = self._batch
         oldest = self._intake.oldest if batch is None else batch.frames[0].at
+        oldest = self._behind_since if oldest is None else oldest
         return 0.0 if oldest is None else monotonic() - oldest
 
     @property
     def is_full(self) -> bool:
         """Whether any new call would be refused, or one was and nothing has been written since."""
-        return self._closed or self._refused or not self._fits(ENTRY_BYTES)
+        if self._closed or self._refused or self._diary.trouble is not None:
+            return True
+        return not (self._diary.lasting or self._fits(ENTRY_BYTES))
 
-    def started(self, record: Started) -> None:
+    async def started(self, record: Started) -> None:
         """Accept an opening. Raises `RecordsFull` when there is no room, or the writer was closed."""
-        size = len(record.request)
+        record, request = await self._keeping.opening(record)
+        size = ENTRY_BYTES + len(request.text)
         if self._closed:
             raise RecordsFull("the gateway is stopping and records no more calls")
-        if not self._fits(ENTRY_BYTES + size):
+        if not (self._diary.lasting or self._fits(size)):
             self._refused = self._pending > 0
             raise RecordsFull(f"{self._pending} records wait for the database and fill recording.pending_bytes")
+        opened = Opened(seq=self._seq + 1, started=record, request=request)
+        number = self._journalled(opened)
         self._seq += 1
-        entry = self._open[record.call_uid] = Entry(record, self._seq, ENTRY_BYTES + size)
-        self._pending_bytes += entry.held
-        self._accept(entry, size, final=False)
+        self._under_way[record.call_uid] = (record, request, opened.seq)
+        if self._takes(number, size):
+            self._enter(self._playback.began(number, opened, monotonic()), size)
 
-    def finished(self, record: Finished) -> None:
-        """Accept the end of a call."""
-        entry = self._open.pop(record.call_uid, None)
-        if entry is None or self._closed:
-            log.error("the end of call %s is not recorded: %s", record.call_uid, "closed" if entry else "never opened")
-            self._metrics.lost.inc(entry is not None and not entry.waiting)
-            return
-        size = len(record.response or b"")
-        if not self._fits(size):
-            entry.response = dropped(Omission.MEMORY, size)
-            record, size = msgspec.structs.replace(record, response=None), 0
-        entry.finished = record
-        entry.held += size
-        self._pending_bytes += size
-        self._accept(entry, size, final=True)
+    async def finished(self, record: Finished) -> None:
+        """Accept the end of a call, even if whoever brings it is cancelled meanwhile. Raises `RecordsLost` when it
+        could not be written anywhere and the admin wants the client to know.
+        """
+        if record.response is not None and len(record.response) >= BIG_BYTES:
+            await self._regardless(self._ending(record))
+        else:
+            await self._ending(record)
 
     async def run(self) -> None:
         """Write what is accepted, batch by batch, until `close`. Only the first run does."""
@@ -134,17 +144,31 @@ class Writer:
         try:
             while await self._is_due():
                 self._batch = self._intake.take()
-                await self._write(self._batch)
+                await self._committing.write(self._batch)
                 self._settle(self._batch)
-            with contextlib.suppress(DatabaseUnavailable):
+            with contextlib.suppress(DatabaseUnavailable, JournalFailed):
+                self._diary.seal()
                 await self._ledger.close()
         finally:
             self._closed = True
             self._settled.set()
 
+    async def sync(self) -> None:
+        """Bring what is journalled to the disk itself every `fsync_interval`, for ever; in the mode `batch` alone."""
+        synced = 0
+        while self._settings.journal.fsync == "batch":
+            await asyncio.sleep(self._settings.journal.fsync_interval)
+            if (last := self._diary.last) > synced:
+                try:
+                    await asyncio.to_thread(self._diary.sync)
+                    synced = last
+                except OSError as error:
+                    log.error("the journal cannot be brought to its disk: %s", error)
+                    await asyncio.sleep(1.0)
+
     async def flush(self) -> None:
         """Wait until everything accepted so far is committed, or the writer has ended."""
-        target = self._intake.accepted
+        target = self._newest
         self._hurries += 1
         self._wake.set()
         try:
@@ -155,7 +179,9 @@ class Writer:
             self._hurries -= 1
 
     async def close(self, grace: float = 5.0) -> int:
-        """Write what is left for at most `grace` seconds, then end; returns how many records are lost."""
+        """Write what is left for at most `grace` seconds, then end; returns how many records are lost. What is
+        journalled is not: the next run brings it into the database.
+        """
         self._closing = True
         self._wake.set()
         if self._task is None:
@@ -166,19 +192,119 @@ class Writer:
             await asyncio.wait([self._task], timeout=grace)
             self._task.cancel()
             await asyncio.wait([self._task])
-        lost, self._pending = self._pending, 0
-        if lost:
-            self._metrics.lost.inc(lost)
-            log.error("%d records are lost: %s", lost, self.trouble or "there was no time to write them")
-        return lost
+        await self._tasks.close(grace)
+        left, self._pending = self.pending, 0
+        self._diary.close()
+        why = self._committing.trouble or "there was no time to write them"
+        if left and self._diary.lasting:
+            log.warning("%d records wait in the journal for the next start: %s", left, why)
+            return 0
+        if left:
+            self._metrics.lost.inc(left)
+            log.error("%d records are lost: %s", left, why)
+        return left
+
+    def _journalled(self, opened: Opened) -> int:
+        try:
+            number = self._diary.started(opened)
+        except JournalFull:
+            self._refused = True
+            raise
+        except JournalFailed as error:
+            self._refused = True
+            raise RecordsFull(str(error)) from error
+        self._newest = number
+        return number
+
+    async def _ending(self, record: Finished) -> None:
+        await self._ended(*await self._keeping.ending(record))
+
+    async def _regardless(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for `work`, which goes on when the waiting is cut short."""
+        await asyncio.shield(self._tasks.spawn(work, "end of a call"))
+
+    async def _ended(self, record: Finished, response: Kept | None) -> None:
+        uid = record.call_uid
+        began = self._under_way.pop(uid, None)
+        if began is None or self._closed:
+            log.error("the end of call %s is not recorded: %s", uid, "closed" if began else "never opened")
+            self._metrics.lost.inc(began is not None and not self._diary.lasting)
+            return
+        size = 0 if response is None else len(response.text)
+        if response is not None and not self._diary.lasting and not self._fits(size):
+            response, size = left_out(response, Omission.MEMORY), 0
+        ended = Ended(finished=record, response=response)
+        try:
+            number = self._newest = self._diary.finished(ended)
+        except JournalFailed as error:
+            await self._regardless(self._directly(began, ended, error))
+            return
+        if self._takes(number, size) and (entry := self._playback.ended(number, ended, monotonic())) is not None:
+            self._enter(entry, size)
+
+    async def _directly(self, began: tuple[Started, Kept, int], ended: Ended, why: JournalFailed) -> None:
+        """Past the journal, which does not take it."""
+        started, request, seq = began
+        uid = started.call_uid
+        self._diary.forget(uid)
+        known = self._playback.open.pop(uid, None)
+        opened = known is not None and known.opened
+        self._pending_bytes -= 0 if known is None else known.held
+        entry = Entry(started, request, seq, 0, ended.finished, ended.response, opened=opened)
+        try:
+            async with asyncio.timeout(DIRECTLY):
+                await self._ledger.directly(entry)
+        except (DatabaseUnavailable, TimeoutError, *REFUSALS) as error:
+            self._metrics.lost.inc()
+            log.error("the end of call %s is lost: %s; %s", uid, why, error)
+            if self._settings.journal.on_full == "refuse":
+                raise RecordsLost(f"the call {uid} was executed, and its end is not recorded") from why
+
+    def _takes(self, number: int, size: int) -> bool:
+        """Whether a frame goes on in memory; without room there it is read from the disk later, as all that follow."""
+        if self._behind_since is None and (self._fits(size) or not self._diary.lasting):
+            return True
+        if self._behind_since is None:
+            self._behind_since = monotonic()
+            log.warning("records fill recording.pending_bytes; from frame %d on they wait on the disk alone", number)
+        return False
+
+    def _take_up(self) -> None:
+        """Go on with what waits on the disk alone."""
+        try:
+            stored = self._diary.read(self._intake.accepted, self._settings.batch_bytes)
+        except JournalFailed as error:
+            log.error("%s", error)
+            return
+        at = self._behind_since or monotonic()
+        for frame in stored:
+            if (entry := self._playback.play(frame, 0, at)) is not None:
+                self._enter(entry, self._held(entry), wake=False)
+        if not stored or self._intake.accepted >= self._diary.last:
+            self._behind_since = None
+
+    def _held(self, entry: Entry) -> int:
+        if entry.finished is None:
+            return entry.held
+        return 0 if entry.answered is None else len(entry.answered.text)
+
+    def _enter(self, entry: Entry, size: int, *, wake: bool = True) -> None:
+        """A frame of the entry came into the intake."""
+        self._pending += entry.waiting == 1
+        self._pending_bytes += size
+        if wake and (len(self._intake) == 1 or self._intake.is_full):
+            self._wake.set()
 
     async def _is_due(self) -> bool:
         """Wait until there is a batch to write; False when the writer is closing and nothing is left."""
         while (oldest := self._intake.oldest) is None:
-            if self._closing:
+            if self._behind_since is not None:
+                self._take_up()
+            elif self._closing:
                 return False
-            await self._woken(None)
-        while not (self._closing or self._hurries or self._intake.is_full):
+            else:
+                await self._woken(None)
+        while not (self._closing or self._hurries or self._intake.is_full or self._behind_since is not None):
             if not await self._woken(oldest + self._settings.linger - monotonic()):
                 break
         return True
@@ -191,53 +317,8 @@ class Writer:
         except TimeoutError:
             return False
 
-    async def _write(self, batch: Batch) -> None:
-        patience = self._patience
-        for delay in delays():
-            begun = monotonic()
-            if await self._is_written(batch, patience):
-                return
-            patience *= 2 if monotonic() - begun >= patience else 1
-            await asyncio.sleep(delay)
-
-    async def _is_written(self, batch: Batch, patience: float) -> bool:
-        begun = monotonic()
-        try:
-            async with asyncio.timeout(patience):
-                await self._ledger.commit(batch)
-        except DatabaseContended as error:
-            self._wait("contended", str(error) if self.lag > TOLD_AFTER else self.trouble)
-        except DatabaseUnavailable as error:
-            self._wait("unavailable", str(error))
-        except TimeoutError:
-            self._wait("unavailable", f"the database took longer than {patience:g} s over a batch")
-        except Exception as error:  # noqa: BLE001  the writer's loop: no row and no defect of ours may end it
-            name = type(error).__name__
-            if batch.careful:
-                self._wait("refused", f"no row can be written ({name})", error)
-            else:
-                self._wait("refused", f"a batch was refused ({name}) and is written row by row")
-            batch.careful = True
-        else:
-            self._metrics.commit_seconds.observe(monotonic() - begun)
-            return True
-        return False
-
     def _fits(self, size: int) -> bool:
         return self._pending_bytes + size <= self._settings.pending_bytes
-
-    def _accept(self, entry: Entry, size: int, *, final: bool) -> None:
-        self._pending += entry.waiting == 0
-        entry.waiting += 1
-        self._intake.put(entry, size, monotonic(), final=final)
-        if len(self._intake) == 1 or self._intake.is_full:
-            self._wake.set()
-
-    def _wait(self, reason: str, trouble: str | None, unexpected: Exception | None = None) -> None:
-        self._metrics.errors[reason].inc()
-        if trouble != self.trouble:
-            log.warning("records wait: %s", trouble, exc_info=unexpected)
-        self.trouble = trouble
 
     def _settle(self, batch: Batch) -> None:
         """Let go of what is in the database now."""
@@ -251,11 +332,7 @@ class Writer:
             elif entry.request is not None:
                 entry.opened = not entry.is_aside
                 entry.request = replace(entry.request, body=None)
-        for entry in batch.newly_aside():
-            entry.reported = True
-            self._metrics.set_aside.inc()
-            log.error("call %s has no record: the database refused it in every form", entry.started.call_uid)
-        if self.trouble is not None:
-            log.info("records are written again")
-        self.trouble, self._batch, self._applied, self._refused = None, None, batch.high, False
+                entry.asked = left_out(entry.asked, Omission.MEMORY)
+        self._batch, self._applied, self._refused = None, batch.high, False
+        self._diary.applied(batch.high)
         self._settled.set()

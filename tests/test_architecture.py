@@ -130,7 +130,7 @@ IMPURE_MODULES = frozenset(
 )
 IMPURE_CALLS = frozenset({"now", "utcnow", "today", "uuid1", "uuid4", "uuid6", "uuid7", "open", "urandom", "getenv"})
 HOLDS_TASKS = "storage.tasks"
-BROAD_EXCEPT = frozenset({"gateway.pipeline", "health.scheduler", "storage.writer"})
+BROAD_EXCEPT = frozenset({"gateway.pipeline", "health.scheduler", "storage.committing"})
 LAZY_IMPORTS = "gateway.cli"
 
 

@@ -79,7 +79,8 @@ async def _serve(arguments: argparse.Namespace) -> int:
     surroundings = Surroundings(path, load, secrets)
     signals = Tasks("serve")
     stop = _stop_on_signals()
-    async with running(config, surroundings, sealing_keys_of(config, path)) as gateway:
+    keys, records = beside(config, path, "sealing-keys"), beside(config, path, "records")
+    async with running(config, surroundings, keys, records) as gateway:
         _reload_on_hangup(gateway.control, signals)
         greeting = signals.spawn(_greet(gateway, by_flags=bool(flags)), "banner")  # no signal waits for slow servers
         await stop.wait()
@@ -105,13 +106,13 @@ async def banner(gateway: Gateway, *, by_flags: bool) -> str:
     return "\n".join(["", *lines, "", _addresses(gateway.control.configuration, url.removesuffix("/mcp")), ""])
 
 
-def sealing_keys_of(config: Configuration, path: Path) -> Path:
-    """Where the sealing keys live: beside an embedded database, else beside the configuration."""
+def beside(config: Configuration, path: Path, name: str) -> Path:
+    """Where what belongs to this gateway lives: beside an embedded database, else beside the configuration."""
     address = address_of(config.database.url)
     file = address.url.database
     if address.dialect == "sqlite" and file and file != ":memory:":
-        return Path(f"{file}.sealing-keys")
-    return path.with_name("mcp-gateway.sealing-keys")
+        return Path(f"{file}.{name}")
+    return path.with_name(f"mcp-gateway.{name}")
 
 
 def _servers(table: RoutingTable) -> list[str]:

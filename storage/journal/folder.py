@@ -1,8 +1,8 @@
 """Journals that earlier runs have left behind.
 
-Which question: which journals in this folder has nobody any more, and what do they hold? Touches the folder. The rule: a
-journal belongs to whoever holds its lock, which the system takes from a process that has ended; what is damaged is kept
-apart and counted, and costs no frame beside it.
+Which question: which journals in this folder has nobody any more, and what do they hold? Touches the folder. The rule:
+a journal belongs to whoever holds its lock, which the system takes from a process that has ended; what is damaged is
+kept apart and counted, and costs no frame beside it.
 """
 
 from __future__ import annotations
@@ -112,6 +112,12 @@ def abandoned(directory: Path) -> Iterator[Abandoned]:
         if (journal_id := _id_of(path)) is None or (lock := _taken(path)) is None:
             continue
         yield Abandoned(path, journal_id, lock)
+
+
+def known(directory: Path) -> frozenset[int]:
+    """The journals in `directory`, whoever has them. Raises `OSError`."""
+    found = (_id_of(path) for path in (directory.iterdir() if directory.exists() else ()))
+    return frozenset(journal_id for journal_id in found if journal_id is not None)
 
 
 def is_alive(directory: Path, journal_id: int) -> bool:

@@ -52,7 +52,7 @@ class _Place:
 
 
 class Journal:
-    """Takes frames, gives them back, and lets go of what is in the database.
+    """A `Diary` that takes frames, gives them back, and lets go of what is in the database.
 
     `now` gives seconds that only grow; `write` is `os.pwrite`, or fails. One thread uses it; `sync` may run in another.
     """
@@ -96,15 +96,19 @@ class Journal:
         """A journal of its own in a new folder of `directory`, which is made if need be. Raises `JournalUnusable`."""
         journal_id = secrets.randbits(63)
         folder = directory / name_of(journal_id)
+        made = directory / f".{folder.name}"
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.mkdir(mode=0o700)
-            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            made.mkdir(mode=0o700)
+            lock = os.open(made / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            made.rename(folder)  # nobody looks into it before it is locked
             return cls(folder, settings, id=journal_id, lock=lock, now=now, write=write)
         except OSError as error:
             words = f"records cannot be journalled in {directory} ({error.strerror or error})"
             raise JournalUnusable(f"{words}: mend that, or name another folder as recording.journal.path") from error
+
+    lasting = True
 
     def __repr__(self) -> str:
         return f"<Journal {self.id:016x}: {self.last} frames, {len(self._open)} open calls>"
@@ -177,6 +181,10 @@ class Journal:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def forget(self, uid: CallUid) -> None:
+        """The end of this call stands elsewhere."""
+        self._open.pop(uid, None)
 
     def _reserved(self) -> int:
         return END_BYTES * len(self._open)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -20,6 +21,7 @@ from sqlalchemy import select
 from storage.database import Database
 from storage.records import RecordState
 from storage.schema import server_calls
+from storage.settings import DatabaseSettings
 from tests.faults.traffic import Traffic, digest
 
 TRUE_OUTCOMES = {"ok", "unknown", "cancelled", "upstream_error"}
@@ -52,6 +54,22 @@ async def rows(db: Database) -> list[Row]:
         )
         for row in found
     ]
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    """The database of a gateway, for whoever looks into it."""
+    db = Database(DatabaseSettings(url=url))
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+async def settled(traffic: Traffic, db: Database) -> bool:
+    """Whether every answer has come to the database, and nothing is under way there any more."""
+    found = {row.number: row.state for row in await rows(db)}
+    return traffic.answered.keys() <= found.keys() and RecordState.OPEN not in found.values()
 
 
 def broken(traffic: Traffic, found: list[Row]) -> list[str]:

@@ -14,9 +14,8 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from storage.database import Database
-from storage.settings import DatabaseSettings
 from tests.faults.gateways import GatewayProcess
-from tests.faults.laws import broken, rows
+from tests.faults.laws import broken, opened, rows, settled
 from tests.faults.proxy import Mode, Proxy
 from tests.faults.traffic import Load, Traffic, recording
 from tests.support import waiting
@@ -45,32 +44,25 @@ class Scene:
     async def settles(self) -> None:
         """The load ends, the backlog drains, and every law holds."""
         await self.load.end()
-        await waiting.until(self._is_drained, every=0.1)
+        await waiting.until(lambda: settled(self.traffic, self.db), every=0.1)
         assert broken(self.traffic, await rows(self.db)) == []
         assert self.traffic.refused == {}
         verified = self.gateway.run("calls", "verify")
         assert verified.returncode == 0, verified.stdout + verified.stderr
 
-    async def _is_drained(self) -> bool:
-        found = {row.number: row.state for row in await rows(self.db)}
-        return self.traffic.answered.keys() <= found.keys() and 0 not in found.values()
-
 
 @asynccontextmanager
 async def scene(folder: Path, url: str, seen_as: str | None = None) -> AsyncIterator[Scene]:
     """`seen_as` is the URL by which the gateway reaches the database of `url`."""
-    traffic, db = Traffic(), Database(DatabaseSettings(url=url))
+    traffic = Traffic()
     config = {
         "database": {"url": seen_as or url, "connect_timeout": 1},
         "recording": {"journal": {"segment_bytes": 262_144}},
     }
-    try:
-        async with recording(traffic) as server:
-            gateway = GatewayProcess(folder / "gateway", {**config, "servers": {"demo": {"url": server.url}}})
-            async with gateway, Load(traffic, gateway.door("demo")) as load:
-                yield Scene(gateway, traffic, load, db)
-    finally:
-        await db.close()
+    async with opened(url) as db, recording(traffic) as server:
+        gateway = GatewayProcess(folder / "gateway", {**config, "servers": {"demo": {"url": server.url}}})
+        async with gateway, Load(traffic, gateway.door("demo")) as load:
+            yield Scene(gateway, traffic, load, db)
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ from sqlalchemy import delete, select
 
 from storage.database import Database
 from storage.schema import server_calls
-from storage.settings import DatabaseSettings
 from tests.faults.gateways import GatewayProcess
-from tests.faults.laws import broken, rows
+from tests.faults.laws import broken, opened, rows, settled
 from tests.faults.traffic import Load, Traffic, recording
 from tests.support import waiting
 from tests.support.engines import Engines, params
@@ -28,11 +27,9 @@ async def test_a_gateway_that_is_killed_at_random_moments_loses_nothing(
     engine: str, engines: Engines, tmp_path: Path
 ) -> None:
     url, traffic, luck = await engines[engine].migrated(), Traffic(), random.Random(49)
-    db = Database(DatabaseSettings(url=url))
-    async with recording(traffic) as server:
-        gateway = GatewayProcess(
-            tmp_path / "gateway", {"database": {"url": url}, "servers": {"demo": {"url": server.url}}}
-        )
+    async with opened(url) as db, recording(traffic) as server:
+        config = {"database": {"url": url}, "servers": {"demo": {"url": server.url}}}
+        gateway = GatewayProcess(tmp_path / "gateway", config)
         async with gateway, Load(traffic, gateway.door("demo")) as load:
             for _ in range(KILLS):
                 answered = len(traffic.answered)
@@ -41,7 +38,7 @@ async def test_a_gateway_that_is_killed_at_random_moments_loses_nothing(
                 gateway.kill()
                 await gateway.start()
             await load.end()
-            await waiting.until(lambda: _settled(db), every=0.1)
+            await waiting.until(lambda: settled(traffic, db), every=0.1)
             assert broken(traffic, await rows(db)) == []
             assert len(traffic.answered) > KILLS
             verified = gateway.run("calls", "verify")
@@ -50,13 +47,6 @@ async def test_a_gateway_that_is_killed_at_random_moments_loses_nothing(
             verified = gateway.run("calls", "verify")
             assert verified.returncode == 1
             assert uid in verified.stdout
-    await db.close()
-
-
-async def _settled(db: Database) -> bool:
-    async with db.reading() as connection:
-        open_rows = select(server_calls.c.id).where(server_calls.c.record_state == 0).limit(1)
-        return (await connection.execute(open_rows)).first() is None
 
 
 async def _delete_one(db: Database) -> str:

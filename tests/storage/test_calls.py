@@ -36,7 +36,7 @@ class TestAPage:
     async def test_is_newest_first_and_goes_on_by_key_within_one_second_too(self, here: World) -> None:
         async with running(here.db) as writer:
             for n in range(25):
-                here.record(writer, started_us=NOON_US + n // 10 * 1_000_000, target=f"t{n}")
+                await here.record(writer, started_us=NOON_US + n // 10 * 1_000_000, target=f"t{n}")
         seen, before = list[CallRow](), None
         for _ in range(5):
             rows = await page(here.db, CallFilter(), limit=6, before=before)
@@ -48,10 +48,10 @@ class TestAPage:
     async def test_stays_right_while_calls_are_added(self, here: World) -> None:
         async with running(here.db) as writer:
             for n in range(4):
-                here.record(writer, started_us=NOON_US, target=f"t{n}")
+                await here.record(writer, started_us=NOON_US, target=f"t{n}")
             await writer.flush()
             first = await page(here.db, CallFilter(), limit=2)
-            here.record(writer, started_us=NOON_US, target="new")
+            await here.record(writer, started_us=NOON_US, target="new")
             await writer.flush()
         assert tools(await page(here.db, CallFilter(), limit=9, before=first[-1].cursor)) == ["t1", "t0"]
 
@@ -60,11 +60,11 @@ class TestAPage:
             await connection.execute(insert(mcp_servers).values(id=77, name="Git", slug="git", host="stdio", port=0))
             await connection.execute(insert(mcp_servers).values(id=78, name="Old one", host="h", port=1))
         async with running(here.db) as writer:
-            here.record(writer, target="a")
-            here.record(writer, target="b", server_id=77)
-            here.record(writer, target="c", server_id=78, caller=here.bob)
-            here.record(writer, target="d", end={"outcome": Outcome.TIMEOUT})
-            writer.started(here.started(target="e"))
+            await here.record(writer, target="a")
+            await here.record(writer, target="b", server_id=77)
+            await here.record(writer, target="c", server_id=78, caller=here.bob)
+            await here.record(writer, target="d", end={"outcome": Outcome.TIMEOUT})
+            await writer.started(here.started(target="e"))
         for asked, expected in [
             ({}, "edcba"),
             ({"server": "git"}, "b"),
@@ -105,7 +105,7 @@ class TestAPage:
     async def test_is_bounded_by_time_to_the_microsecond(self, here: World) -> None:
         async with running(here.db) as writer:
             for n, offset in enumerate((-1, 0, 499_999, 500_000, 1_000_000)):
-                here.record(writer, started_us=NOON_US + offset, target=str(n))
+                await here.record(writer, started_us=NOON_US + offset, target=str(n))
         half = NOON + timedelta(milliseconds=500)
         for asked, expected in [
             ({"since": NOON}, "4321"),
@@ -118,7 +118,7 @@ class TestAPage:
 
     async def test_shows_calls_of_another_back_end_by_their_status(self, here: World) -> None:
         async with running(here.db) as writer:
-            ours = here.record(writer)
+            ours = await here.record(writer)
         columns = ["server_id", "session_id", "message_id", "request_data", "status", "response_time"]
         async with here.db.writing() as connection:
             await connection.execute(
@@ -132,7 +132,7 @@ class TestAPage:
 
     async def test_row_says_everything_in_words(self, here: World) -> None:
         async with running(here.db) as writer:
-            call = here.record(
+            call = await here.record(
                 writer,
                 end={"outcome": Outcome.UPSTREAM_ERROR, "reason": "status_503", "error_message": "no", "attempts": 2},
             )
@@ -166,7 +166,7 @@ class TestAPage:
 class TestOneCall:
     async def test_is_found_whole(self, here: World) -> None:
         async with running(here.db, exact="always") as writer:
-            call = here.record(writer)
+            call = await here.record(writer)
         found = await find(here.db, call.call_uid)
         assert found is not None
         assert (json.loads(found.request_data), json.loads(found.response_data or "")) == (
@@ -192,20 +192,20 @@ class Clock:
 class TestFollowing:
     async def test_tells_each_call_once_when_it_has_ended(self, here: World) -> None:
         async with running(here.db) as writer:
-            here.record(writer, target="before")
+            await here.record(writer, target="before")
             open_before = here.started(target="open before")
-            writer.started(open_before)
+            await writer.started(open_before)
             await writer.flush()
             follower = Follower(here.db, CallFilter())
             await follower.open()
             assert await follower.poll() == []
-            here.record(writer, target="new")
+            await here.record(writer, target="new")
             open_after = here.started(target="open after")
-            writer.started(open_after)
+            await writer.started(open_after)
             await writer.flush()
             assert tools(await follower.poll()) == ["new"]
-            writer.finished(here.finished(open_before))
-            writer.finished(here.finished(open_after))
+            await writer.finished(here.finished(open_before))
+            await writer.finished(here.finished(open_after))
             await writer.flush()
             assert tools(await follower.poll()) == ["open before", "open after"]
             assert await follower.poll() == []
@@ -217,13 +217,13 @@ class TestFollowing:
             await follower.open()
             await under_way.open()
             slow, fine = here.started(target="slow"), here.started(target="fine")
-            writer.started(slow)
-            writer.started(fine)
+            await writer.started(slow)
+            await writer.started(fine)
             await writer.flush()
             assert await follower.poll() == []
             assert tools(await under_way.poll()) == ["slow", "fine"]
-            writer.finished(here.finished(slow, outcome=Outcome.TIMEOUT))
-            writer.finished(here.finished(fine))
+            await writer.finished(here.finished(slow, outcome=Outcome.TIMEOUT))
+            await writer.finished(here.finished(fine))
             await writer.flush()
             assert tools(await follower.poll()) == ["slow"]
             assert await under_way.poll() == []
@@ -233,7 +233,7 @@ class TestFollowing:
         clock = Clock()
         async with running(here.db) as writer:
             for n in (1, 2):
-                here.record(writer, started_us=NOON_US, target=f"t{n}")
+                await here.record(writer, started_us=NOON_US, target=f"t{n}")
         early, late = await here.rows()
         async with here.db.writing() as connection:
             await connection.execute(server_calls.delete())
@@ -249,16 +249,16 @@ class TestFollowing:
         clock = Clock()
         async with running(here.db) as writer:
             for _ in range(1_100):
-                writer.started(here.started())
+                await writer.started(here.started())
             last = here.started(target="last")
-            writer.started(last)
+            await writer.started(last)
             await writer.flush()
             follower = Follower(here.db, CallFilter(), clock)
             await follower.open()
             for _ in range(3):
                 clock.now += PATIENCE
                 assert await follower.poll() == []
-            writer.finished(here.finished(last))
+            await writer.finished(here.finished(last))
             await writer.flush()
             assert tools(await follower.poll()) == ["last"]
 
@@ -268,7 +268,7 @@ class TestFollowing:
         await follower.open()
         async with running(here.db) as writer:
             for _ in range(30):
-                here.record(writer)
+                await here.record(writer)
                 await writer.flush()
                 clock.now += 1
                 assert len(await follower.poll()) == 1
@@ -280,11 +280,11 @@ class TestRecentTraffic:
         ends = [(Outcome.OK, 10_000), (Outcome.OK, 30_000), (Outcome.TOOL_ERROR, 20_000), (Outcome.TIMEOUT, 900_000)]
         async with running(here.db) as writer:
             for outcome, spent in [*ends, (Outcome.CANCELLED, 5), (Outcome.REFUSED, 0)]:
-                here.record(writer, end={"outcome": outcome, "total_us": spent})
+                await here.record(writer, end={"outcome": outcome, "total_us": spent})
             old = now_us() - 301_000_000
-            here.record(writer, started_us=old, end={"outcome": Outcome.UPSTREAM_ERROR})
-            here.record(writer, started_us=old, end={"finished_us": now_us(), "total_us": 20_000})
-            writer.started(here.started())
+            await here.record(writer, started_us=old, end={"outcome": Outcome.UPSTREAM_ERROR})
+            await here.record(writer, started_us=old, end={"finished_us": now_us(), "total_us": 20_000})
+            await writer.started(here.started())
         found = await recent(here.db)
         assert found == await recent(here.db, here.server_id)
         traffic = found[here.server_id]

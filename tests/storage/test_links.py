@@ -207,7 +207,7 @@ async def test_a_row_names_its_link(here: World) -> None:
     _, foreign = await chat(here, here.bob)
     async with running(here.db) as writer:
         for claimed in (session, foreign, "nonsense", None):
-            here.record(writer, claim=Claim(session=claimed))
+            await here.record(writer, claim=Claim(session=claimed))
     rows = await here.rows()
     assert [row.link for row in rows] == ["client", "foreign", "unknown", "auto"]
     assert rows[0].session_id == session_id

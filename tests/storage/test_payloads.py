@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text as sql
 
+from storage import payloads
 from storage.database import Database
 from storage.payloads import MAX_DEPTH, MAX_KEY_BYTES, Omission, dropped, payload, refused
 from storage.settings import RecordingSettings
@@ -22,7 +23,8 @@ LONGEST_KEY = b'{"' + b"k" * MAX_KEY_BYTES + b'":1}'
 
 
 def kept(text: bytes, **changes: Any) -> Any:
-    return payload(text, RecordingSettings(**changes))
+    recording = RecordingSettings(**changes)
+    return payload(payloads.kept(text, recording.payload_bytes), recording)
 
 
 FITTING = (
@@ -48,7 +50,7 @@ class TestWhatFits:
         here = await world(database)
         async with running(database, inline_bytes=1_000_000) as writer:
             for text in FITTING:
-                here.record(writer, end={"response": text})
+                await here.record(writer, end={"response": text})
         rows = await here.rows()
         assert [json.loads(row.response_data) for row in rows] == [json.loads(text) for text in FITTING]
 
@@ -139,7 +141,10 @@ def test_what_the_database_refuses_is_told_with_its_hash() -> None:
 
 
 def test_what_was_dropped_unredacted_has_no_hash() -> None:
-    assert json.loads(dropped(Omission.MEMORY, 7).data) == {"$omitted": "memory", "bytes": 7}
+    assert json.loads(payload(dropped(Omission.MEMORY, 7), RecordingSettings()).data) == {
+        "$omitted": "memory",
+        "bytes": 7,
+    }
 
 
 @pytest.mark.parametrize("number", ["1e-99999999999999999999", "0e99999999999999999999", "-0.0e-9999999999999999999"])
@@ -174,7 +179,7 @@ async def test_the_column_holds_the_text_itself_but_on_mysql_which_rewrites_it(d
     here = await world(database)
     text = b'{"b":1.10,"a":[ 1e2,"\\u00e9\\/"],"b":null}'
     async with running(database) as writer:
-        call = here.record(writer, request=text)
+        call = await here.record(writer, request=text)
     held = (await here.row(call.call_uid)).request_data
     assert held == text.decode() or (await _is_mysql(database) and json.loads(held) == json.loads(text))
 

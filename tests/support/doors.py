@@ -160,12 +160,12 @@ class Memory:
         self.streams = 0
         self.any_closed = asyncio.Event()
 
-    def started(self, record: Started) -> None:
+    async def started(self, record: Started) -> None:
         if self.full:
             raise RecordsFull("no room for records")
         self.opened.append(record)
 
-    def finished(self, record: Finished) -> None:
+    async def finished(self, record: Finished) -> None:
         self.closed.append(record)
         self.any_closed.set()
 

@@ -99,7 +99,7 @@ async def running_gateway(
     load = partial(_load, file, env or {})
     surroundings = Surroundings(file, load, KnownSecrets())
     async with (
-        app.running(load(), surroundings, folder / "sealing-keys") as gateway,
+        app.running(load(), surroundings, folder / "sealing-keys", folder / "records") as gateway,
         aiohttp.ClientSession() as client,
     ):
         yield RunningGateway(gateway, client, file)

@@ -16,9 +16,13 @@ from sqlalchemy import Row, Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.redact import Redactor
+from storage.committing import PATIENCE
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
+from storage.journal.diary import Diary, Volatile
+from storage.keeping import Keeping
 from storage.metrics import StorageMetrics
+from storage.payloads import Redaction
 from storage.records import Caller, CallUid, Claim, Finished, Outcome, Started, call_uid
 from storage.schema import mcp_servers, server_calls
 from storage.settings import RecordingSettings
@@ -26,6 +30,7 @@ from storage.tasks import Tasks
 from storage.users import ensure_users
 from storage.writer import Writer
 
+REPLICA = "0" * 32
 REQUEST = b'{"name":"get_current_time","arguments":{"timezone":"Asia/Shanghai"}}'
 RESPONSE = b'{"content":[{"type":"text","text":"12:00"}],"isError":false}'
 
@@ -70,11 +75,11 @@ class World:
         }
         return Finished(**{**values, **changes})
 
-    def record(self, writer: Writer, *, end: dict[str, Any] | None = None, **changes: Any) -> Started:
+    async def record(self, writer: Writer, *, end: dict[str, Any] | None = None, **changes: Any) -> Started:
         """One whole call, accepted."""
         started = self.started(**changes)
-        writer.started(started)
-        writer.finished(self.finished(started, **(end or {})))
+        await writer.started(started)
+        await writer.finished(self.finished(started, **(end or {})))
         return started
 
     async def rows(self, table: Table = server_calls) -> list[Row[Any]]:
@@ -143,10 +148,26 @@ async def running(db: Database, *, linger: float = 0.02, **settings: Any) -> Asy
         await tasks.close()
 
 
-def new_writer(db: Database, *, registry: CollectorRegistry | None = None, **settings: Any) -> Writer:
-    """A writer that nobody runs."""
-    metrics = StorageMetrics(registry or CollectorRegistry())
-    return Writer(db, RecordingSettings(**settings), redact=Redactor(), metrics=metrics)
+def new_writer(
+    db: Database,
+    *,
+    registry: CollectorRegistry | None = None,
+    redaction: Redaction | None = None,
+    diary: Diary | None = None,
+    patience: float = PATIENCE,
+    **settings: Any,
+) -> Writer:
+    """A writer that nobody runs; without a `diary` it has only its memory."""
+    recording = RecordingSettings(**settings)
+    return Writer(
+        db,
+        recording,
+        diary=diary or Volatile(),
+        replica_id=REPLICA,
+        keeping=Keeping(recording, redaction or Redactor()),
+        metrics=StorageMetrics(registry or CollectorRegistry()),
+        patience=patience,
+    )
 
 
 def new_uid(at_us: int | None = None) -> CallUid:

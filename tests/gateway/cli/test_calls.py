@@ -52,10 +52,10 @@ async def _fill(url: str, record: Callable[[World, Any], Awaitable[None] | None]
 
 def three(here: World, writer: Any) -> None:
     """An old call of alice's that was fine, a new one of bob's that was not, and one under way."""
-    here.record(writer, started_us=now_us() - 7_200_000_000, end={"total_us": 1_234_500})
+    await here.record(writer, started_us=now_us() - 7_200_000_000, end={"total_us": 1_234_500})
     slow = {"outcome": Outcome.TIMEOUT, "error_message": "no answer\nfor 60 s \x1b[31m" + "x" * 200}
-    here.record(writer, started_us=now_us() - 60_000_000, target="convert", caller=here.bob, end=slow)
-    writer.started(here.started(target="convert"))
+    await here.record(writer, started_us=now_us() - 60_000_000, target="convert", caller=here.bob, end=slow)
+    await writer.started(here.started(target="convert"))
 
 
 class TestTheTable:
@@ -175,7 +175,7 @@ async def _record_one_more(config: str) -> None:
     try:
         here = await _again(db)
         async with running(db) as writer:
-            here.record(writer, target="new")
+            await here.record(writer, target="new")
     finally:
         await db.close()
 

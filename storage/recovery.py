@@ -1,0 +1,133 @@
+"""What earlier runs have journalled and not written, brought into the database.
+
+Which question: what became of the calls of a gateway that ended in the middle? Touches the journals of this
+installation and the database. The rule: what was written down is written as it happened; a call without an end is
+closed as `unknown`; a journal goes when all of it is in the database, never before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import TypeVar
+
+from storage.attempts import delays
+from storage.committing import Committing
+from storage.database import Database
+from storage.errors import DatabaseUnavailable, JournalFailed
+from storage.intake import Intake
+from storage.journal.folder import Abandoned, abandoned
+from storage.journals import JournalRow, progress
+from storage.keeping import Keeping
+from storage.ledger import Ledger
+from storage.metrics import StorageMetrics
+from storage.orphans import close_journal
+from storage.playback import Playback
+from storage.preparation import Preparation
+from storage.settings import RecordingSettings
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LOOKED_FOR = 30.0
+"""Seconds between two looks for journals that somebody has left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """`calls` were written, of which `unknown` had no end."""
+
+    calls: int
+    unknown: int
+
+
+class Recovery:
+    """Adopts the journals in `directory` that nobody has any more, one after the other."""
+
+    def __init__(
+        self,
+        db: Database,
+        directory: Path,
+        replica_id: str,
+        settings: RecordingSettings,
+        *,
+        keeping: Keeping,
+        metrics: StorageMetrics,
+    ) -> None:
+        self._db = db
+        self._directory = directory
+        self._replica_id = replica_id
+        self._settings = settings
+        self._keeping = keeping
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """At once, and again and again: another gateway of this installation may end any time."""
+        while True:
+            await self.adopt()
+            await asyncio.sleep(LOOKED_FOR)
+
+    async def adopt(self) -> None:
+        """Bring all that is left into the database; waits for the database as long as it takes."""
+        try:
+            for journal in abandoned(self._directory):
+                try:
+                    await self._adopted(journal)
+                finally:
+                    journal.release()
+        except (OSError, JournalFailed) as error:
+            log.error("a journal that was left behind cannot be read: %s", error)
+
+    async def _adopted(self, journal: Abandoned) -> None:
+        recovered = await self._recovered(journal)
+        self._metrics.adopted.inc()
+        self._metrics.quarantined.inc(journal.damaged)
+        journal.remove()
+        words = "the journal %016x, which was left behind, is in the database: %d calls, of which %d have no known end"
+        if recovered.calls or recovered.unknown:
+            log.info(words, journal.id, recovered.calls, recovered.unknown)
+
+    async def _recovered(self, journal: Abandoned) -> Recovered:
+        low, last_seq = await self._answered(lambda: progress(self._db, journal.id))
+        row = JournalRow(journal.id, self._replica_id, datetime.now(UTC))
+        ledger = Ledger(self._db, row, Preparation(self._settings), self._keeping.words)
+        committing = Committing(ledger, self._metrics, lambda: 0.0)
+        intake = Intake(self._settings, low, last_seq)
+        playback = Playback(intake)
+        calls, after = 0, 0
+        while stored := journal.read(after, self._settings.batch_bytes):
+            for frame in stored:
+                playback.play(frame, low, monotonic())
+            after = stored[-1].number
+            calls += await self._written(intake, committing)
+        unknown = await self._answered(lambda: close_journal(self._db, journal.id))
+        return Recovered(calls, unknown)
+
+    async def _written(self, intake: Intake, committing: Committing) -> int:
+        """Write what came in; how many calls got their final row."""
+        calls = 0
+        while len(intake):
+            batch = intake.take()
+            await committing.write(batch)
+            for frame in batch.frames:
+                frame.entry.waiting -= 1
+                frame.entry.opened = not frame.entry.is_aside
+                calls += frame.final
+            self._metrics.written.inc(sum(frame.final and not frame.entry.is_aside for frame in batch.frames))
+            await asyncio.sleep(0)
+        return calls
+
+    async def _answered(self, question: Callable[[], Awaitable[T]]) -> T:
+        """What the database says, once it does."""
+        for delay in delays():
+            try:
+                return await question()
+            except DatabaseUnavailable as error:
+                log.debug("a journal that was left behind waits: %s", error)
+                await asyncio.sleep(delay)
+        raise AssertionError("delays do not end")
