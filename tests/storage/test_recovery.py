@@ -236,7 +236,7 @@ class TestAJournal:
             disk.left = 0
             await writer.finished(lite.finished(call))
             assert (await lite.row(call.call_uid)).outcome == "ok"
-            with pytest.raises(RecordsFull, match="journal in .*No space left"):
+            with pytest.raises(RecordsFull, match=r"journal in .*No space left"):
                 await writer.started(lite.started())
             assert writer.is_full
             assert "takes no frames" in (writer.trouble or "")
