@@ -47,7 +47,7 @@ class HttpLines:
         self._idle = around.terms.lifecycle.session_idle
         self._keys = ScopeKeys(around.terms.spec.isolation)
         self._modern = ModernLine(channel)
-        self._handshake = Handshake(Means(around.asker, around.tasks, pipe=False))
+        self._handshake = Handshake(Means(around.asker, around.tasks, pipe=False, on_dropped=around.events.dropped))
         self._memories = Memories()
         self._attendance = Attendance(channel, around)
         self._asking: Flight[Greeting | None] | None = None

@@ -22,7 +22,7 @@ from gateway.protocol import jsonrpc, meta
 from gateway.protocol.eras import LEVELS
 from gateway.protocol.versions import HANDSHAKE_VERSIONS, LEGACY_VERSIONS, Era
 from gateway.upstream.asking import OURSELVES, Answer, Asker
-from gateway.upstream.exchange import Channel, Head, WireRequest
+from gateway.upstream.exchange import Channel, Head, OnDropped, WireRequest, ignore
 from gateway.upstream.line import Again, Denied, Greeting, Life
 from gateway.upstream.pause import Pause
 from gateway.upstream.questions import Questions
@@ -108,7 +108,9 @@ class LegacyLine:
         self.life = life
         self.greeting = session.greeting
         certain = guest.wishes is not None or not means.pipe
-        self.questions: Questions | None = Questions(means.asker, means.tasks, certain=certain)
+        self.questions: Questions | None = Questions(
+            means.asker, means.tasks, certain=certain, on_dropped=means.on_dropped
+        )
         self._headers = session.headers
         self._opener = allowed(guest.call.headers)
         self._wishes = guest.wishes
@@ -211,6 +213,7 @@ class Means:
     asker: Asker
     tasks: Tasks
     pipe: bool
+    on_dropped: OnDropped = ignore
 
 
 class Handshake:
