@@ -19,7 +19,7 @@ from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message
 from gateway.settings import Timeouts
 from gateway.upstream.connection import client_session
-from gateway.upstream.loose import MOST_OPEN
+from gateway.upstream.loose import MOST_OPEN, MOST_UNSENT
 from gateway.upstream.server import Upstream
 from gateway.upstream.server_requests import PingOnly
 from gateway.upstream.values import Scope
@@ -177,6 +177,28 @@ class TestStreams:
         assert await house.calls(ALICE) == session
         assert house.streams.asked == 1
 
+    @pytest.mark.trap(25)
+    async def test_a_server_that_knows_sessions_by_their_clients_headers_keeps_this_one(
+        self, heard: Heard, events: Counted
+    ) -> None:
+        async with opened(heard, events, forward_headers=["X-Tenant"]) as house:
+
+            async def ping(asked: Asked) -> web.Response:
+                known = asked.http.headers.get("X-Tenant") == "acme"
+                return asked.result({}) if known else asked.error(-32600, "Session terminated", 404)
+
+            house.server.answers["ping"] = ping
+            house.streams.refuse = 404
+            house.upstream.attend("a1")
+            call_of_acme = call("count", scope=ALICE, headers={"X-Tenant": "acme"})
+            await answer(house.upstream, call_of_acme)
+            await house.server.saw("ping")
+            await answer(house.upstream, call_of_acme)
+            first, second = house.server.named("tools/call")
+            assert first.session is not None
+            assert second.session is first.session
+            assert len(house.server.named("ping")) == 1
+
     @pytest.mark.parametrize("status", [401, 409, 429, 503])
     async def test_a_passing_refusal_is_tried_again(self, house: House, status: int) -> None:
         house.streams.refuse = status
@@ -265,6 +287,25 @@ class TestRequests:
         await stream.say("ping", request=1)
         assert (await house.server.saw("response")).message["result"] == {}
         assert heard.questions == []
+
+    async def test_a_flood_of_requests_is_answered_as_fast_as_the_server_takes_answers(
+        self, house: House, events: Counted
+    ) -> None:
+        taken = asyncio.Event()
+
+        async def slowly(asked: Asked) -> web.StreamResponse:
+            await taken.wait()
+            return web.Response(status=202)
+
+        house.server.answers["response"] = slowly
+        stream = await house.attended(ALICE)
+        for number in range(MOST_UNSENT + 100):
+            await stream.say("ping", request=number)
+        await until(lambda: events["dropped overflow"] == 100)
+        taken.set()
+        await house.server.saw("response", MOST_UNSENT)
+        await stream.say("ping", request="last")
+        assert (await house.server.saw("response", MOST_UNSENT + 1)).message["id"] == "last"
 
     async def test_an_error_of_the_owners_side_is_the_answer(self, house: House, heard: Heard) -> None:
         async def refuse(request: Message) -> bytes:
