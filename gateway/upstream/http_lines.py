@@ -49,7 +49,7 @@ class HttpLines:
         self._modern = ModernLine(channel)
         self._handshake = Handshake(Means(around.asker, around.tasks, pipe=False, on_dropped=around.events.dropped))
         self._memories = Memories()
-        self._attendance = Attendance(channel, around)
+        self._attendance = Attendance(channel, around, self._reopened)
         self._asking: Flight[Greeting | None] | None = None
         self._pool = Pool(self._open, around, brief=frozenset({HOUSE}))
 
@@ -157,6 +157,9 @@ class HttpLines:
         self._eras.prove(Era.LEGACY)
         await self._attendance.opened(key, line)
         return line
+
+    async def _reopened(self, key: ScopeKey, opening: Forward) -> None:
+        (await self._session(key, opening)).release()
 
     def _life(self, headers: Mapping[str, str] | None) -> HttpSession:
         return HttpSession(self._channel, headers)

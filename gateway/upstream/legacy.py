@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from msgspec import Raw
@@ -21,7 +21,7 @@ from gateway.errors import GatewayError, Kind
 from gateway.protocol import jsonrpc, meta
 from gateway.protocol.eras import LEVELS
 from gateway.protocol.versions import HANDSHAKE_VERSIONS, LEGACY_VERSIONS, Era
-from gateway.upstream.asking import OURSELVES, Answer, Asker
+from gateway.upstream.asking import OURSELVES, Answer, Asker, question
 from gateway.upstream.exchange import Channel, Head, OnDropped, WireRequest, ignore
 from gateway.upstream.line import Again, Denied, Greeting, Life
 from gateway.upstream.pause import Pause
@@ -112,6 +112,10 @@ class LegacyLine:
             means.asker, means.tasks, certain=certain, on_dropped=means.on_dropped
         )
         self._headers = session.headers
+        self.opening = replace(
+            question("initialize", headers=guest.call.headers), client=guest.call.client, scope=guest.call.scope
+        )
+        """What opens such a session once more."""
         self._opener = allowed(guest.call.headers)
         self._wishes = guest.wishes
         self._asker = means.asker

@@ -234,6 +234,34 @@ class TestStreams:
         await heard.until(lambda: len(heard.all) == 2)
         assert heard.of("session:a1") == [("tools/list_changed", None), ("resources/updated", {"uri": "file:///a"})]
 
+    @pytest.mark.trap(3)
+    async def test_a_client_that_only_waits_has_its_subscriptions_again_when_its_server_was_restarted(
+        self, house: House, heard: Heard, events: Counted
+    ) -> None:
+        house.server.capabilities = {"tools": {}, "resources": {"subscribe": True}}
+
+        async def agree(asked: Asked) -> web.Response:
+            return asked.result({})
+
+        house.server.served["resources/subscribe"] = agree
+        first = await house.attended(ALICE)
+        uri = {"uri": Raw(b'"file:///a"')}
+        await messages(house.upstream, replace(call("", scope=ALICE), method="resources/subscribe", params=uri))
+        house.server.sessions.clear()
+        house.streams.refuse = 404
+        first.cut()
+        await house.streams.requested(2)
+        house.streams.refuse = None
+        stream = await house.streams.opened(1)
+        again = await house.server.saw("resources/subscribe", 2)
+        assert again.params["uri"] == "file:///a"
+        assert again.session is not None
+        assert again.session.id == stream.session
+        await heard.until(lambda: heard.all)
+        assert heard.of("session:a1") == [("resources/updated", {"uri": "file:///a"})]
+        assert len(house.server.named("tools/call")) == 1
+        await until(lambda: events["reinitialised stream"] == 1)
+
     async def test_an_event_that_the_server_forgot_costs_no_stream(self, house: House) -> None:
         first = await house.attended(ALICE)
         await first.prime(id="e1", retry=10)
