@@ -160,10 +160,14 @@ class Attendance:
     async def _stream(self, kind: str, line: LegacyLine, last_event_id: str) -> AsyncIterator[EventStream]:
         async with self._channel.listen(line.loose, last_event_id) as stream:
             self._around.events.stream_opened(kind)
+            left = False
             try:
                 yield stream
+            except asyncio.CancelledError:
+                left = True
+                raise
             finally:
-                self._around.events.stream_closed(kind)
+                self._around.events.stream_closed(kind, broken=not left)
 
     def _stop(self, key: ScopeKey) -> None:
         if (task := self._running.pop(key, None)) is not None:

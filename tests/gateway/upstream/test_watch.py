@@ -164,14 +164,18 @@ class TestLegacyServers:
             await streams.opened()
 
     async def test_a_broken_stream_is_opened_again_and_everything_counts_as_changed(
-        self, open_upstream: Build, heard: Heard
+        self, open_upstream: Build, heard: Heard, events: Counted
     ) -> None:
         async with legacy_server() as (server, streams):
-            await watching(open_upstream(url=server.url))
+            upstream = open_upstream(url=server.url)
+            await watching(upstream)
             (await streams.opened()).cut()
             await streams.opened(1)
             await heard.until(lambda: heard.of(HOUSE) == [CHANGED, CHANGED])
             assert len(server.sessions) == 1
+            upstream.unwatch()
+            await until(lambda: events["watch closed"] == 2)
+            assert events["watch broke"] == 1
 
     async def test_a_stream_with_event_ids_is_resumed_where_it_ended(self, open_upstream: Build, heard: Heard) -> None:
         async with legacy_server() as (server, streams):
