@@ -23,7 +23,7 @@ from msgspec import Raw
 from yarl import URL
 
 from gateway.errors import GatewayError, Kind
-from gateway.protocol.jsonrpc import Message, MessageKind
+from gateway.protocol.jsonrpc import PARSE_ERROR, Malformed, Message, MessageKind
 from gateway.upstream.body import JSON, STREAM, BodyReader
 from gateway.upstream.connection import failure
 from gateway.upstream.exchange import Dropped, Head, OnDropped, RefusedByStatus, WireRequest
@@ -72,6 +72,7 @@ class HttpExchange:
         self.complete = False
         self._id = Raw(str(request.id).encode())
         self._patience = request.pause
+        self._lasting = request.lasting
         self._idle = None if request.lasting else reading.idle
         self._on_pause = request.on_pause
         self._reading = reading
@@ -109,8 +110,13 @@ class HttpExchange:
     def _body(self) -> BodyReader:
         """Opened at the first byte, and not for a refusal: its coding, or its size, may be beyond us."""
         if self._opened is None:
-            self._opened = body_of(self.response, self._reading.limit)
+            on_malformed = self._dropped if self._lasting else None
+            self._opened = body_of(self.response, self._reading.limit, on_malformed)
         return self._opened
+
+    def _dropped(self, error: Malformed) -> None:
+        """A stream that lasts for days is worth more than one event of it."""
+        self._reading.on_dropped(Dropped.NOT_JSON if error.code == PARSE_ERROR else Dropped.NOT_A_MESSAGE)
 
     async def _read(self) -> None:
         """Take in the next piece of the answer, whatever it is."""
@@ -221,11 +227,13 @@ def head_of(response: aiohttp.ClientResponse) -> Head:
     return Head(response.status, session_id, tuple(cookies))
 
 
-def body_of(response: aiohttp.ClientResponse, limit: int) -> BodyReader:
+def body_of(
+    response: aiohttp.ClientResponse, limit: int, on_malformed: Callable[[Malformed], None] | None = None
+) -> BodyReader:
     """A reader for the body. Raises `GatewayError` when it is announced to be too large."""
     if media_type(response) == JSON and (response.content_length or 0) > limit:
         raise too_large(limit)
-    return BodyReader(media_type(response), response.headers.get("Content-Encoding", ""), limit)
+    return BodyReader(media_type(response), response.headers.get("Content-Encoding", ""), limit, on_malformed)
 
 
 def media_type(response: aiohttp.ClientResponse) -> str:

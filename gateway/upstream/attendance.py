@@ -67,6 +67,8 @@ class Attendance:
     def __init__(self, channel: Streaming, around: Surroundings, reopen: Reopen) -> None:
         self._reopen = reopen
         self._paces: dict[ScopeKey, Pace] = {}
+        self._lost: dict[ScopeKey, LegacyLine] = {}
+        """The last lines of those whose clients wait for news; whoever listens has them back."""
         self._returning: dict[ScopeKey, asyncio.Task[None]] = {}
         self._channel = channel
         self._around = around
@@ -85,11 +87,14 @@ class Attendance:
             self._keys.add(key)
             if line is not None:
                 self._start(key, line)
+            elif (lost := self._lost.get(key)) is not None:
+                self._recall(key, lost)
 
     async def opened(self, key: ScopeKey, line: LegacyLine) -> None:
         """The scope has this line from now on. Some servers ask on the stream as soon as they are called, and drop
         what they cannot say: so the first call waits, a little, for the stream.
         """
+        self._lost.pop(key, None)
         if key in self._keys:
             await self._start(key, line).settled(FIRST_WORD)
 
@@ -101,6 +106,11 @@ class Attendance:
         self._stop(key)
         if (task := self._returning.pop(key, None)) is not None:
             task.cancel()
+
+    def forget(self, key: ScopeKey) -> None:
+        """The client has gone for good."""
+        self._lost.pop(key, None)
+        self.end(key)
 
     async def listen(self, key: ScopeKey, line: LegacyLine, begun: Begun) -> bool:
         """Listen on `line` until it is over; False, at once, when the server opens no streams."""
@@ -131,12 +141,16 @@ class Attendance:
         started = self._around.clock()
         await self.listen(key, line, begun)
         if key in self._keys and line.life.ended and line.subscribed:
-            pace = self._paces.setdefault(key, Pace())
+            self._lost[key] = line
             if self._around.clock() - started >= STEADY_AFTER:
-                pace.succeeded()
-            task = self._around.tasks.spawn(self._return(key, line, pace), f"return of {key}")
-            self._returning[key] = task
-            task.add_done_callback(lambda _: self._returning.pop(key) if self._returning.get(key) is task else None)
+                self._paces.pop(key, None)
+            self._recall(key, line)
+
+    def _recall(self, key: ScopeKey, line: LegacyLine) -> None:
+        pace = self._paces.setdefault(key, Pace())
+        task = self._around.tasks.spawn(self._return(key, line, pace), f"return of {key}")
+        self._returning[key] = task
+        task.add_done_callback(lambda _: self._returning.pop(key) if self._returning.get(key) is task else None)
 
     async def _return(self, key: ScopeKey, line: LegacyLine, pace: Pace) -> None:
         """Have a session again, with all that its client has subscribed to; a call may bring it back first."""

@@ -93,7 +93,7 @@ class HttpLines:
 
     async def end(self, key: ScopeKey) -> None:
         self._memories.forget(key)
-        self._attendance.end(key)
+        self._attendance.forget(key)
         await self._pool.end(key)
 
     async def sweep(self, now: float) -> None:

@@ -262,6 +262,39 @@ class TestStreams:
         assert len(house.server.named("tools/call")) == 1
         await until(lambda: events["reinitialised stream"] == 1)
 
+    @pytest.mark.trap(3)
+    async def test_a_client_that_comes_back_while_its_server_is_away_has_its_subscriptions_again_as_well(
+        self, house: House
+    ) -> None:
+        house.server.capabilities = {"tools": {}, "resources": {"subscribe": True}}
+
+        async def agree(asked: Asked) -> web.Response:
+            return asked.result({})
+
+        house.server.served["resources/subscribe"] = agree
+        first = await house.attended(ALICE)
+        uri = {"uri": Raw(b'"file:///a"')}
+        await messages(house.upstream, replace(call("", scope=ALICE), method="resources/subscribe", params=uri))
+        away = asyncio.Event()
+
+        async def refuse(asked: Asked) -> web.Response:
+            away.set()
+            return web.Response(status=503)
+
+        house.server.answers["initialize"] = refuse
+        house.server.sessions.clear()
+        house.streams.refuse = 404
+        first.cut()
+        async with asyncio.timeout(5):
+            await away.wait()
+        house.upstream.unattend("a1")
+        house.upstream.attend("a1")
+        del house.server.answers["initialize"]
+        house.streams.refuse = None
+        again = await house.server.saw("resources/subscribe", 2)
+        assert again.session is not None
+        assert again.session.id == (await house.streams.opened(1)).session
+
     async def test_an_event_that_the_server_forgot_costs_no_stream(self, house: House) -> None:
         first = await house.attended(ALICE)
         await first.prime(id="e1", retry=10)

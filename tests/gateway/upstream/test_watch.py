@@ -313,6 +313,20 @@ class TestModernServers:
             assert await upstream.follow(frozenset({"file:///b"})) == frozenset()
             assert len(server.named("subscriptions/listen")) == 1
 
+    async def test_an_event_that_is_no_message_costs_itself_alone(
+        self, open_upstream: Build, heard: Heard, events: Counted
+    ) -> None:
+        async with modern_server() as (server, listens):
+            await watching(open_upstream(url=server.url))
+            listen = await listens.opened()
+            await heard.until(lambda: len(heard.all) == 3)
+            assert listen.asked.stream is not None
+            await listen.asked.stream.write(b"data: {\n\ndata: 7\n\n")
+            await listen.say("notifications/tools/list_changed")
+            await heard.until(lambda: len(heard.all) == 4)
+            assert (events["watch broke"], len(listens.all)) == (0, 1)
+            assert sum(number for name, number in events.events.items() if name.startswith("dropped")) == 2
+
     async def test_followed_resources_are_those_that_the_server_acknowledges(
         self, open_upstream: Build, heard: Heard
     ) -> None:
