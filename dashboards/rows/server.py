@@ -69,13 +69,18 @@ def server() -> Row:
             Panel(
                 "Streams of servers",
                 "Open streams on which servers speak outside calls: the watch, by which the gateway hears of changes, "
-                "and those of clients' sessions. While the watch of an HTTP server is 0, probes alone find its "
-                "changes; stdio servers need no stream.",
+                "and those of clients' sessions; how many break per second, and how many resources are followed. While "
+                "the watch of an HTTP server is 0, probes alone find its changes; stdio servers need no stream.",
                 [
                     Query(
                         f"sum by (server, kind) (mcp_gateway_upstream_streams{{{SERVER}}})",
                         "{{kind}} {{server}}",
-                    )
+                    ),
+                    Query(
+                        rate("mcp_gateway_upstream_streams_broken_total", SERVER, "server, kind"),
+                        "broken/s {{kind}} {{server}}",
+                    ),
+                    Query(f"sum by (server) (mcp_gateway_resources_followed{{{SERVER}}})", "followed {{server}}"),
                 ],
             ),
         ],

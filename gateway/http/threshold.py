@@ -6,6 +6,7 @@ here is decided from the request line and headers, before a byte of the body is 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from gateway.errors import HTTP_STATUS, GatewayError, Kind
 from gateway.http.refusals import RefusalLog
 from gateway.pipeline import Pipeline
 from storage.records import Caller
+
+_MIRROR = re.compile(r"mcp-param-[!#$%&'*+.^_`|~0-9a-z-]+", re.IGNORECASE)
+"""A header that carries an argument (MCP 2026-07-28 `basic/transports/streamable-http`); a token (RFC 9110 §5.6.2)."""
 
 
 class Traffic(Protocol):
@@ -63,7 +67,7 @@ class Threshold:
         try:
             self._frontier().check(request.headers.get(hdrs.HOST), request.headers.get(hdrs.ORIGIN))
             if request.method == hdrs.METH_OPTIONS:
-                return web.Response(status=204, headers={**headers, **self._preflight()})
+                return web.Response(status=204, headers={**headers, **self._preflight(request)})
             response = await inside(request, self._caller(request), headers)
         except GatewayError as error:
             self._refusals.tell(request, error)
@@ -104,9 +108,12 @@ class Threshold:
             hdrs.VARY: hdrs.ORIGIN,
         }
 
-    def _preflight(self) -> dict[str, str]:
+    def _preflight(self, request: web.Request) -> dict[str, str]:
+        """What a browser may send. Headers that carry arguments have no list: those that it asks for are named back."""
+        asked = (name.strip() for name in request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS, "").split(","))
+        mirrors = [name for name in asked if _MIRROR.fullmatch(name)]
         return {
             hdrs.ACCESS_CONTROL_ALLOW_METHODS: self._manners.methods,
-            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: self._manners.request_headers,
+            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: ", ".join((self._manners.request_headers, *mirrors)),
             hdrs.ACCESS_CONTROL_MAX_AGE: "600",
         }

@@ -51,6 +51,18 @@ class ConnectionMetrics:
             ["server", "kind"],
             registry=registry,
         )
+        self._broken = Counter(
+            "mcp_gateway_upstream_streams_broken",
+            "Streams of servers that the server ended, or whose connection was lost, while they were listened to.",
+            ["server", "kind"],
+            registry=registry,
+        )
+        self._followed = Gauge(
+            "mcp_gateway_resources_followed",
+            "Resources of a server whose changes clients follow on subscriptions/listen.",
+            ["server"],
+            registry=registry,
+        )
         self._children = Gauge(
             "mcp_gateway_children", "Running processes of stdio servers.", ["server"], registry=registry
         )
@@ -98,6 +110,8 @@ class ConnectionMetrics:
                 children=self._children.labels(server),
                 starts=self._starts.labels(server),
                 streams={kind: self._upstream_streams.labels(server, kind) for kind in _STREAMS},
+                broken={kind: self._broken.labels(server, kind) for kind in _STREAMS},
+                followed=self._followed.labels(server),
                 frames=self._dropped,
                 lines=self._lines,
             )
@@ -114,6 +128,8 @@ class ConnectionMetrics:
             self._starts,
             self._lines,
             self._upstream_streams,
+            self._broken,
+            self._followed,
         ):
             metric.remove_by_labels({"server": server})
 
@@ -131,6 +147,8 @@ class ServerConnections:
         children: Gauge,
         starts: Counter,
         streams: Mapping[str, Gauge],
+        broken: Mapping[str, Counter],
+        followed: Gauge,
         frames: Counter,
         lines: Counter,
     ) -> None:
@@ -142,6 +160,8 @@ class ServerConnections:
         self._children = children
         self._starts = starts
         self._streams = streams
+        self._broken = broken
+        self._followed = followed
         self._frames = frames
         self._lines = lines
 
@@ -172,9 +192,15 @@ class ServerConnections:
         """The server is listened to on a stream of this kind: `watch` or `session`."""
         self._streams[kind].inc()
 
-    def stream_closed(self, kind: str) -> None:
-        """Such a stream has ended."""
+    def stream_closed(self, kind: str, *, broken: bool) -> None:
+        """Such a stream has ended; `broken`: not by us."""
         self._streams[kind].dec()
+        if broken:
+            self._broken[kind].inc()
+
+    def following(self, resources: int) -> None:
+        """So many of the server's resources are followed."""
+        self._followed.set(resources)
 
     def dropped(self, reason: str) -> None:
         """Something that the server sent was thrown away (`gateway.upstream.exchange.Dropped`)."""

@@ -23,12 +23,13 @@ from msgspec import Raw
 from yarl import URL
 
 from gateway.errors import GatewayError, Kind
-from gateway.protocol.jsonrpc import Message, MessageKind
+from gateway.protocol.jsonrpc import PARSE_ERROR, Malformed, Message, MessageKind
 from gateway.upstream.body import JSON, STREAM, BodyReader
 from gateway.upstream.connection import failure
 from gateway.upstream.exchange import Dropped, Head, OnDropped, RefusedByStatus, WireRequest
+from gateway.upstream.pace import LONGEST_RETRY
 from gateway.upstream.unpack import too_large
-from gateway.upstream.waits import Waits
+from gateway.upstream.waits import PausedWait, Wait, Waits
 
 _RETRY = 1.0
 """Seconds before a closed stream is fetched again, where the server names none."""
@@ -71,6 +72,7 @@ class HttpExchange:
         self.complete = False
         self._id = Raw(str(request.id).encode())
         self._patience = request.pause
+        self._lasting = request.lasting
         self._idle = None if request.lasting else reading.idle
         self._on_pause = request.on_pause
         self._reading = reading
@@ -81,6 +83,7 @@ class HttpExchange:
         self._fruitless = 0
         self._retry: int | None = None
         self._broken = False
+        self._wait: Wait | PausedWait | None = None
         self._moved = False
         """The stream was fetched again, and had moved on: its server is not silent, though it says nothing."""
         self.response = response
@@ -95,7 +98,8 @@ class HttpExchange:
             raise StopAsyncIteration
         while not self._ready:
             self._moved = False
-            async with self._reading.waits.within(self._idle, self._late, self._patience):
+            self._wait = self._reading.waits.within(self._idle, self._late, self._patience)
+            async with self._wait:
                 while not (self._ready or self._moved):
                     await self._read()
         message = self._ready.popleft()
@@ -106,8 +110,13 @@ class HttpExchange:
     def _body(self) -> BodyReader:
         """Opened at the first byte, and not for a refusal: its coding, or its size, may be beyond us."""
         if self._opened is None:
-            self._opened = body_of(self.response, self._reading.limit)
+            on_malformed = self._dropped if self._lasting else None
+            self._opened = body_of(self.response, self._reading.limit, on_malformed)
         return self._opened
+
+    def _dropped(self, error: Malformed) -> None:
+        """A stream that lasts for days is worth more than one event of it."""
+        self._reading.on_dropped(Dropped.NOT_JSON if error.code == PARSE_ERROR else Dropped.NOT_A_MESSAGE)
 
     async def _read(self) -> None:
         """Take in the next piece of the answer, whatever it is."""
@@ -176,13 +185,17 @@ class HttpExchange:
         return self._idle is None or (self._patience is not None and self._patience.held)
 
     async def _pause(self) -> None:
-        """Wait as long as the server wants. Where it said so and closed its stream by itself, whoever waits for us
-        may do the same (MCP 2025-11-25 `basic/transports`, polling); a stream that broke is nobody's wish.
+        """Wait as long as the server wants, which is no silence of its. Where it said so and closed its stream by
+        itself, whoever waits for us may do the same (MCP 2025-11-25 `basic/transports`, polling); a stream that broke
+        is nobody's wish.
         """
-        if self._retry is not None and not self._broken:
-            self._on_pause(self._retry)
+        asked = None if self._retry is None else min(self._retry / 1_000, LONGEST_RETRY)
+        if asked is not None and self._wait is not None:
+            self._wait.grant(asked)
+        if asked is not None and not self._broken:
+            self._on_pause(round(asked * 1_000))
         self._broken = False
-        await asyncio.sleep(_RETRY if self._retry is None else max(self._retry / 1_000, SHORTEST_RETRY))
+        await asyncio.sleep(_RETRY if asked is None else max(asked, SHORTEST_RETRY))
 
     def _unanswered(self) -> GatewayError:
         if self._body.is_stream or media_type(self.response) == STREAM:
@@ -214,11 +227,13 @@ def head_of(response: aiohttp.ClientResponse) -> Head:
     return Head(response.status, session_id, tuple(cookies))
 
 
-def body_of(response: aiohttp.ClientResponse, limit: int) -> BodyReader:
+def body_of(
+    response: aiohttp.ClientResponse, limit: int, on_malformed: Callable[[Malformed], None] | None = None
+) -> BodyReader:
     """A reader for the body. Raises `GatewayError` when it is announced to be too large."""
     if media_type(response) == JSON and (response.content_length or 0) > limit:
         raise too_large(limit)
-    return BodyReader(media_type(response), response.headers.get("Content-Encoding", ""), limit)
+    return BodyReader(media_type(response), response.headers.get("Content-Encoding", ""), limit, on_malformed)
 
 
 def media_type(response: aiohttp.ClientResponse) -> str:

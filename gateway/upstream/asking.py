@@ -6,6 +6,7 @@ says before its answer is heard, and its own requests are answered, so that it n
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ from gateway.upstream.values import ClientFacts, Forward, Scope, ServerRequests
 
 OURSELVES = Raw(msgspec.json.encode({"name": "mcp-gateway", "version": __version__}))
 """The gateway's `clientInfo`, where no client stands behind a request."""
+
+ANSWERED_WITHIN = 600.0
+"""Seconds that one question of ours may take, whatever the server says meanwhile: `timeouts.absolute` by default."""
 
 Reply = Callable[[bytes], Awaitable[None]]
 """Sends a response to a request of the server's."""
@@ -85,9 +89,12 @@ def question(method: str, params: Mapping[str, Raw] | None = None, behalf: Behal
 
 
 class Asker:
-    """Asks, with ids that are unique at the server; `requests` answers what the server asks meanwhile."""
+    """Asks, with ids that are unique at the server; `requests` answers what the server asks meanwhile. A question has
+    an end: `within` seconds.
+    """
 
-    def __init__(self, ids: Iterator[int], requests: ServerRequests) -> None:
+    def __init__(self, ids: Iterator[int], requests: ServerRequests, within: float = ANSWERED_WITHIN) -> None:
+        self._within = within
         self._ids = ids
         self._requests = requests
 
@@ -114,7 +121,7 @@ class Asker:
         try:
             async with channel.exchange(request) as exchange:
                 try:
-                    message = await self._response(aiter(exchange), reply)
+                    message = await self._in_time(aiter(exchange), reply)
                 finally:
                     head = exchange.head
         except GatewayError as error:
@@ -126,6 +133,14 @@ class Asker:
     async def answer(self, request: Message, call: Forward | None = None) -> bytes:
         """The response to a request of the server's that no client is asked."""
         return await self._requests.answer(request, call)
+
+    async def _in_time(self, messages: AsyncIterator[Message], reply: Reply) -> Message:
+        try:
+            async with asyncio.timeout(self._within):
+                return await self._response(messages, reply)
+        except TimeoutError:
+            words = f"the server did not finish within {self._within:g} s"
+            raise GatewayError(Kind.TIMEOUT, words, reason="absolute") from None
 
     async def _response(self, messages: AsyncIterator[Message], reply: Reply) -> Message:
         async for message in messages:

@@ -34,11 +34,15 @@ class _Form(Enum):
 
 class BodyReader:
     """Reads one body. `media_type` and `coding` are what the headers say; `limit` is in bytes, for one message.
+    `on_malformed` hears of events that are no messages; without it the first of them is the end.
 
     Every verb raises `GatewayError`: SERVER_PROTOCOL, ANSWER_TOO_LARGE.
     """
 
-    def __init__(self, media_type: str, coding: str, limit: int) -> None:
+    def __init__(
+        self, media_type: str, coding: str, limit: int, on_malformed: Callable[[Malformed], None] | None = None
+    ) -> None:
+        self._on_malformed = on_malformed or self._refuse
         self._media_type = media_type
         self._inflater = Inflater(coding)
         self._limit = limit
@@ -67,7 +71,7 @@ class BodyReader:
         for piece in self._inflater.feed(chunk):
             known = piece if self._form is not None else self._begin(piece)
             if self._form is _Form.STREAM:
-                yield from self._stream(known, self._refuse)
+                yield from self._stream(known, self._on_malformed)
             elif self._form is _Form.JSON:
                 self._keep(known)
 

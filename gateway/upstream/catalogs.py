@@ -9,6 +9,7 @@ MCP `server/tools`, `server/prompts`, `server/resources`, `server/utilities/pagi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import msgspec
@@ -24,6 +25,8 @@ from gateway.upstream.line import Greeting, Line
 from gateway.upstream.wire import opened
 
 METHOD_NOT_FOUND = JSONRPC_CODE[Kind.METHOD_NOT_FOUND]
+LISTED_WITHIN = 600.0
+"""Seconds for all lists of one server: a slow page costs its own wait, a thousand of them must have an end."""
 MOST_PAGES = 1_000
 MOST_ENTRIES = 20_000
 MOST_FLAWS = 20
@@ -100,10 +103,21 @@ def listable(greeting: Greeting) -> tuple[Listed, ...]:
     return tuple(listed for listed in Listed if listed.capability in advertised)
 
 
-async def list_all(asker: Asker, line: Line, greeting: Greeting, behalf: Behalf = HOUSE) -> Mapping[Listed, Listing]:
+async def list_all(
+    asker: Asker, line: Line, greeting: Greeting, behalf: Behalf = HOUSE, within: float = LISTED_WITHIN
+) -> Mapping[Listed, Listing]:
     """Every list that the server advertises, as it shows them to `behalf`. Raises `GatewayError` when its tools do not
-    come.
+    come, and when not all is said after `within` seconds: whoever lists a server waits for this, and lists it again
+    only afterwards.
     """
+    try:
+        async with asyncio.timeout(within):
+            return await _list_each(asker, line, greeting, behalf)
+    except TimeoutError:
+        raise GatewayError(Kind.TIMEOUT, f"the lists did not end within {within:g} s", reason="absolute") from None
+
+
+async def _list_each(asker: Asker, line: Line, greeting: Greeting, behalf: Behalf) -> Mapping[Listed, Listing]:
     found = {}
     for listed in listable(greeting):
         try:

@@ -26,7 +26,7 @@ class Greeter:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._eras = around.eras
-        self._handshake = Handshake(Means(around.asker, around.tasks, pipe=True))
+        self._handshake = Handshake(Means(around.asker, around.tasks, pipe=True, on_dropped=around.events.dropped))
 
     async def greet(self, life: ChildLife, guest: Guest) -> Line:
         """A line over the child, opened for `guest` if it is legacy. Raises `GatewayError`."""

@@ -49,9 +49,9 @@ class HttpLines:
         self._idle = around.terms.lifecycle.session_idle
         self._keys = ScopeKeys(around.terms.spec.isolation)
         self._modern = ModernLine(channel)
-        self._handshake = Handshake(Means(around.asker, around.tasks, pipe=False))
+        self._handshake = Handshake(Means(around.asker, around.tasks, pipe=False, on_dropped=around.events.dropped))
         self._memories = Memories()
-        self._attendance = Attendance(channel, around)
+        self._attendance = Attendance(channel, around, self._reopened)
         self._asking: Flight[Greeting | None] | None = None
         self._pool = Pool(self._open, around, brief=frozenset({HOUSE}))
 
@@ -95,7 +95,7 @@ class HttpLines:
 
     async def end(self, key: ScopeKey) -> None:
         self._memories.forget(key)
-        self._attendance.end(key)
+        self._attendance.forget(key)
         await self._pool.end(key)
 
     async def sweep(self, now: float) -> None:
@@ -161,6 +161,9 @@ class HttpLines:
         for message in changed(advertised(line.greeting.capabilities)) if self._memories.opened(key) else ():
             self._audience.heard(key, message)
         return line
+
+    async def _reopened(self, key: ScopeKey, opening: Forward) -> None:
+        (await self._session(key, opening)).release()
 
     def _life(self, headers: Mapping[str, str] | None) -> HttpSession:
         return HttpSession(self._channel, headers)

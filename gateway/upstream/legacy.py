@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from msgspec import Raw
@@ -21,8 +21,8 @@ from gateway.errors import GatewayError, Kind
 from gateway.protocol import jsonrpc, meta
 from gateway.protocol.eras import LEVELS
 from gateway.protocol.versions import HANDSHAKE_VERSIONS, LEGACY_VERSIONS, Era
-from gateway.upstream.asking import OURSELVES, Answer, Asker, Behalf
-from gateway.upstream.exchange import Channel, Head, WireRequest
+from gateway.upstream.asking import OURSELVES, Answer, Asker, Behalf, question
+from gateway.upstream.exchange import Channel, Head, OnDropped, WireRequest, ignore
 from gateway.upstream.line import Again, Denied, Greeting, Life
 from gateway.upstream.pause import Pause
 from gateway.upstream.questions import Questions
@@ -108,8 +108,16 @@ class LegacyLine:
         self.life = life
         self.greeting = session.greeting
         certain = guest.wishes is not None or not means.pipe
-        self.questions: Questions | None = Questions(means.asker, means.tasks, certain=certain)
+        self.questions: Questions | None = Questions(
+            means.asker, means.tasks, certain=certain, on_dropped=means.on_dropped
+        )
         self._headers = session.headers
+        self.opening = replace(
+            question("initialize", behalf=Behalf(headers=guest.call.headers)),
+            client=guest.call.client,
+            scope=guest.call.scope,
+        )
+        """What opens such a session once more."""
         self._opener = allowed(guest.call.headers)
         self._wishes = guest.wishes
         self._asker = means.asker
@@ -213,6 +221,7 @@ class Means:
     asker: Asker
     tasks: Tasks
     pipe: bool
+    on_dropped: OnDropped = ignore
 
 
 class Handshake:

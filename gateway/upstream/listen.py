@@ -106,6 +106,7 @@ class Listen:
     async def _read(self) -> GatewayError | None:
         """Read to the end; why it ended, None where the server ended it as agreed."""
         request = self._line.compose(self._id, self._call)
+        left = False
         try:
             async with self._line.channel.exchange(request) as exchange:
                 async for message in exchange:
@@ -115,9 +116,12 @@ class Listen:
             return ListenRefused(Refusal(error.head.status, None, error.message))
         except GatewayError as error:
             return error
+        except asyncio.CancelledError:
+            left = True
+            raise
         finally:
             if self._acknowledged.is_set():
-                self._events.stream_closed("watch")
+                self._events.stream_closed("watch", broken=not left)
         return None
 
     def _take(self, message: Message) -> GatewayError | None:

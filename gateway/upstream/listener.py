@@ -16,9 +16,11 @@ from contextlib import AbstractAsyncContextManager
 from enum import Enum
 
 from gateway.errors import GatewayError
+from gateway.upstream.asking import Behalf
 from gateway.upstream.event_stream import EventStream, NoStream
 from gateway.upstream.exchange import OnMessage
-from gateway.upstream.line import Begun, Line
+from gateway.upstream.legacy import LegacyLine
+from gateway.upstream.line import Begun
 from gateway.upstream.pace import STEADY_AFTER, Pace
 from gateway.upstream.surroundings import Surroundings
 
@@ -45,7 +47,7 @@ class Listener:
     came since the last event.
     """
 
-    def __init__(self, line: Line, open: OpenStream, around: Surroundings, hear: OnMessage, begun: Begun) -> None:
+    def __init__(self, line: LegacyLine, open: OpenStream, around: Surroundings, hear: OnMessage, begun: Begun) -> None:
         self._line = line
         self._open = open
         self._around = around
@@ -97,10 +99,10 @@ class Listener:
 
     async def _is_alive(self) -> bool:
         """Whether the session is; a server without streams may answer 404 to GET as to a lost session, only a
-        question tells.
+        question tells; one that comes as the session's other messages do, or the server knows nobody.
         """
         try:
-            (await self._around.asker.ask(self._line, "ping")).outcome()
+            (await self._around.asker.ask(self._line, "ping", behalf=Behalf(headers=self._line.loose))).outcome()
         except GatewayError:
             return False
         return True

@@ -1,7 +1,8 @@
 """What a server says outside any call: to whom it goes, and who answers its requests.
 
-Which question: who hears this? Touches the line that it came on through one verb. The rule: a request always gets
-an answer, within a bound; one that no client owns gets it at once, and nobody's client is asked for somebody else.
+Which question: who hears this? Touches the line that it came on through one verb. The rule: a request gets an answer,
+within a bound, unless the server sends more of them than it takes answers; one that no client owns gets it at once,
+and nobody's client is asked for somebody else.
 
 MCP 2025-11-25 `basic/transports` (Listening for Messages from the Server), `basic/utilities/ping`, `cancellation`.
 """
@@ -17,12 +18,15 @@ from msgspec import Raw
 from gateway.errors import JSONRPC_CODE, GatewayError, Kind
 from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message, MessageKind
+from gateway.upstream.exchange import Dropped
 from gateway.upstream.scopes import is_of_session
 from gateway.upstream.surroundings import Surroundings
 from gateway.upstream.values import ScopeKey
 
 MOST_OPEN = 16
 """Requests on one line that wait for a client at the same time."""
+MOST_UNSENT = 64
+"""Requests on one line whose answers the server has not taken yet; what it asks beyond that is thrown away."""
 CANCELLED = "notifications/cancelled"
 PING = "ping"
 
@@ -60,6 +64,9 @@ class Loose:
         own_id = bytes(request.id or b"null")
         if (earlier := self._open.pop(own_id, None)) is not None:
             earlier.cancel()
+        if len(self._open) >= MOST_UNSENT:
+            self._around.events.dropped(Dropped.OVERFLOW)
+            return
         crowded = len(self._open) >= MOST_OPEN
         task = self._around.tasks.spawn(self._answer(request, crowded), f"answer {request.method}")
         self._open[own_id] = task

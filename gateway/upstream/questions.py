@@ -2,7 +2,7 @@
 
 Which question: who answers this request of the server's, and until when? Touches the line through the call that it
 belongs to. The rule: a question reaches the client whose call caused it and nobody else; each one gets exactly one
-answer, unless the server takes it back.
+answer, unless the server takes it back, or asks faster than it takes answers.
 
 MCP 2025-11-25 `client/elicitation`, `client/sampling`, `client/roots`, `basic/utilities/cancellation`, `ping`.
 """
@@ -10,15 +10,16 @@ MCP 2025-11-25 `client/elicitation`, `client/sampling`, `client/roots`, `basic/u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Raw
 
 from gateway.errors import JSONRPC_CODE, GatewayError, Kind
 from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message
+from gateway.upstream.exchange import Dropped, OnDropped, ignore
 from gateway.upstream.pause import Pause
 from gateway.upstream.values import Forward, ServerRequests
 from storage.tasks import Tasks
@@ -27,6 +28,8 @@ CANCELLED = "notifications/cancelled"
 PING = "ping"
 MOST_OPEN = 64
 """Questions on one line that wait for answers at the same time."""
+MOST_UNSENT = 64
+"""Answers of ours on one line that the server has not taken yet; what it asks beyond that is thrown away."""
 
 
 class Host(Protocol):
@@ -48,10 +51,12 @@ class Questions:
     request is for: over HTTP its call, on whose stream it comes, on a pipe the one client that the child serves.
     """
 
-    def __init__(self, house: ServerRequests, tasks: Tasks, *, certain: bool) -> None:
+    def __init__(self, house: ServerRequests, tasks: Tasks, *, certain: bool, on_dropped: OnDropped = ignore) -> None:
         self._house = house
         self._tasks = tasks
         self._certain = certain
+        self._on_dropped = on_dropped
+        self._unsent: set[asyncio.Task[None]] = set()
         self._hosts: list[Host] = []
         self._open: dict[bytes, _Question] = {}
 
@@ -74,10 +79,10 @@ class Questions:
         """The server has asked while it served `host`; its other messages do not wait for the answer."""
         asks, own_id = host.call.asks, bytes(request.id or b"null")
         if asks is None or request.method == PING or not self._certain:
-            self._tasks.spawn(_answer(self._house, request, host), f"answer {request.method}")
+            self._say(lambda: _answer(self._house, request, host), f"answer {request.method}")
         elif len(self._open) >= MOST_OPEN:
             words = f"{MOST_OPEN} requests are waiting for the client already"
-            self._tasks.spawn(_tell(host, _declined(own_id, Kind.BUSY, words)), "decline")
+            self._say(lambda: _tell(host, _declined(own_id, Kind.BUSY, words)), "decline")
         else:
             self._ask(asks, request, host, own_id)
 
@@ -108,6 +113,15 @@ class Questions:
         finally:
             for pause in pauses:
                 pause.resume()
+
+    def _say(self, saying: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Answer without asking anybody. A server that floods us and takes no answers must not fill our memory."""
+        if len(self._unsent) >= MOST_UNSENT:
+            self._on_dropped(Dropped.OVERFLOW)
+            return
+        task = self._tasks.spawn(saying(), name)
+        self._unsent.add(task)
+        task.add_done_callback(self._unsent.discard)
 
     def _ask(self, asks: ServerRequests, request: Message, host: Host, id: bytes) -> None:
         if (earlier := self._open.get(id)) is not None:

@@ -52,6 +52,11 @@ class Wait:
     def ending(self) -> bool:
         return self._waits.ended
 
+    def grant(self, seconds: float) -> None:
+        """So much longer: the other side has said when it wants to be asked again."""
+        if (when := self._clock.when()) is not None and not (self._clock.expired() or self.ending):
+            self._clock.reschedule(when + seconds)
+
     async def __aenter__(self) -> None:
         if self._waits.ended:
             raise closed()
@@ -75,6 +80,10 @@ class PausedWait:
         self._wait = wait
         self._pause = pause
         self._silence = silence
+
+    def grant(self, seconds: float) -> None:
+        """As `Wait.grant`; while the pause is held no time passes anyway."""
+        self._wait.grant(seconds)
 
     async def __aenter__(self) -> None:
         await self._wait.__aenter__()

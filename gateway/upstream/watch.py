@@ -79,7 +79,7 @@ class Watch:
         """Listen to changes of these resources and of no others; those that the server has agreed to tell of. Waits
         `ACKNOWLEDGED_WITHIN` seconds at most. Legacy servers agree to none.
         """
-        self._followed.want(uris)
+        self._follow(uris)
         if uris:
             self._start()
         if not self._runs:
@@ -89,8 +89,12 @@ class Watch:
     def succeed(self, before: Watch) -> None:
         """Follow what `before` did."""
         if before._followed.uris:
-            self._followed.want(before._followed.uris)
+            self._follow(before._followed.uris)
             self._start()
+
+    def _follow(self, uris: frozenset[str]) -> None:
+        self._followed.want(uris)
+        self._around.events.following(len(uris))
 
     @property
     def _runs(self) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from mcp import Client
 
@@ -9,6 +12,7 @@ from tests.conformance import page, scores
 from tests.conformance.software import versions
 from tests.conformance.stand import Cell, Stand, cells
 
+README = Path(__file__).parent.parent.parent / "README.md"
 RENEW = "; `make conformance` renews the baseline and docs/conformance.md"
 
 
@@ -30,6 +34,19 @@ async def test_the_aggregate_offers_what_every_server_offers_under_its_own_name(
     async with Client(gateway.url, mode=mode) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}
     assert {"test_simple_text", "get_current_time", "create_entities", "echo"} <= names
+
+
+def test_the_readme_names_the_scores_of_the_baseline() -> None:
+    """Through the gateway every scored scenario passes, by both doors, as many as the README says."""
+    told = dict(re.findall(r"(\d+ of \d+) for (\d{4}-\d\d-\d\d)", README.read_text(encoding="utf-8")))
+    measured = {
+        f"{passed} of {scored}": revision
+        for revision, table in scores.load()["server"].items()
+        for passed, scored in {scores.count(table, place, scored=True) for place in ("door", "aggregate")}
+        if revision in told.values()
+    }
+    assert told == measured
+    assert all(passed == scored for passed, _, scored in (words.split() for words in told))
 
 
 def test_the_page_is_what_the_baseline_says() -> None:

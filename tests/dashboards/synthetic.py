@@ -107,6 +107,9 @@ class SyntheticGateway:
         events.child_ended()
         events.dropped("not_json")
         events.stream_opened("watch")
+        events.stream_opened("session")
+        events.stream_closed("session", broken=True)
+        events.following(2)
 
     def _health(self, server: str) -> None:
         state, now_us = next(self._states), time.time_ns() // 1_000

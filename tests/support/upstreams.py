@@ -53,8 +53,12 @@ class Counted:
     def stream_opened(self, kind: str) -> None:
         self.events[f"{kind} opened"] += 1
 
-    def stream_closed(self, kind: str) -> None:
+    def stream_closed(self, kind: str, *, broken: bool) -> None:
         self.events[f"{kind} closed"] += 1
+        self.events[f"{kind} broke"] += broken
+
+    def following(self, resources: int) -> None:
+        self.events["following"] = resources
 
     def dropped(self, reason: str) -> None:
         self.events[f"dropped {reason}"] += 1

@@ -292,6 +292,16 @@ async def test_an_allowed_origin_may_read_the_answer_and_the_session_id():
         assert "Mcp-Method" in preflight.headers["Access-Control-Allow-Headers"]
 
 
+async def test_a_browser_may_send_the_headers_that_carry_arguments_and_no_others():
+    async with house() as h:
+        asked = "mcp-method, Mcp-Param-City, mcp-param-a.b, Mcp-Param-, X-Evil, Mcp-Param-\u00e9"
+        headers = {"Origin": "http://localhost:6274", "Access-Control-Request-Headers": asked}
+        preflight = await h.client.options("/mcp", headers=headers)
+        allowed = {name.strip() for name in preflight.headers["Access-Control-Allow-Headers"].split(",")}
+        assert {name for name in allowed if "param" in name.lower()} == {"Mcp-Param-City", "mcp-param-a.b"}
+        assert "X-Evil" not in allowed
+
+
 @pytest.mark.trap(20)
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "PATCH", "HEAD"])
 async def test_anything_but_post_without_a_session_is_405_and_says_what_is_allowed(method):

@@ -61,11 +61,27 @@ def test_streams_of_servers_are_counted_by_kind(metrics: ConnectionMetrics, regi
     docs.stream_opened("watch")
     docs.stream_opened("session")
     docs.stream_opened("session")
-    docs.stream_closed("session")
+    docs.stream_closed("session", broken=False)
     assert value(registry, "upstream_streams", server="docs", kind="watch") == 1
     assert value(registry, "upstream_streams", server="docs", kind="session") == 1
     metrics.forget("docs")
     assert value(registry, "upstream_streams", server="docs", kind="watch") is None
+
+
+def test_streams_that_break_and_resources_that_are_followed_are_counted(
+    metrics: ConnectionMetrics, registry: CollectorRegistry
+) -> None:
+    docs = metrics.server("docs")
+    assert value(registry, "upstream_streams_broken_total", server="docs", kind="watch") == 0
+    docs.following(3)
+    for broken in (True, False):
+        docs.stream_opened("watch")
+        docs.stream_closed("watch", broken=broken)
+    assert value(registry, "upstream_streams_broken_total", server="docs", kind="watch") == 1
+    assert value(registry, "resources_followed", server="docs") == 3
+    metrics.forget("docs")
+    assert value(registry, "upstream_streams_broken_total", server="docs", kind="watch") is None
+    assert value(registry, "resources_followed", server="docs") is None
 
 
 def test_children_are_counted_as_running_and_as_started(

@@ -19,7 +19,7 @@ from gateway.protocol import jsonrpc
 from gateway.protocol.jsonrpc import Message
 from gateway.settings import Timeouts
 from gateway.upstream.connection import client_session
-from gateway.upstream.loose import MOST_OPEN
+from gateway.upstream.loose import MOST_OPEN, MOST_UNSENT
 from gateway.upstream.server import Upstream
 from gateway.upstream.server_requests import PingOnly
 from gateway.upstream.values import Scope
@@ -177,6 +177,28 @@ class TestStreams:
         assert await house.calls(ALICE) == session
         assert house.streams.asked == 1
 
+    @pytest.mark.trap(25)
+    async def test_a_server_that_knows_sessions_by_their_clients_headers_keeps_this_one(
+        self, heard: Heard, events: Counted
+    ) -> None:
+        async with opened(heard, events, forward_headers=["X-Tenant"]) as house:
+
+            async def ping(asked: Asked) -> web.Response:
+                known = asked.http.headers.get("X-Tenant") == "acme"
+                return asked.result({}) if known else asked.error(-32600, "Session terminated", 404)
+
+            house.server.answers["ping"] = ping
+            house.streams.refuse = 404
+            house.upstream.attend("a1")
+            call_of_acme = call("count", scope=ALICE, headers={"X-Tenant": "acme"})
+            await answer(house.upstream, call_of_acme)
+            await house.server.saw("ping")
+            await answer(house.upstream, call_of_acme)
+            first, second = house.server.named("tools/call")
+            assert first.session is not None
+            assert second.session is first.session
+            assert len(house.server.named("ping")) == 1
+
     @pytest.mark.parametrize("status", [401, 409, 429, 503])
     async def test_a_passing_refusal_is_tried_again(self, house: House, status: int) -> None:
         house.streams.refuse = status
@@ -211,6 +233,67 @@ class TestStreams:
         first.cut()
         await heard.until(lambda: len(heard.all) == 2)
         assert heard.of("session:a1") == [("tools/list_changed", None), ("resources/updated", {"uri": "file:///a"})]
+
+    @pytest.mark.trap(3)
+    async def test_a_client_that_only_waits_has_its_subscriptions_again_when_its_server_was_restarted(
+        self, house: House, heard: Heard, events: Counted
+    ) -> None:
+        house.server.capabilities = {"tools": {}, "resources": {"subscribe": True}}
+
+        async def agree(asked: Asked) -> web.Response:
+            return asked.result({})
+
+        house.server.served["resources/subscribe"] = agree
+        first = await house.attended(ALICE)
+        uri = {"uri": Raw(b'"file:///a"')}
+        await messages(house.upstream, replace(call("", scope=ALICE), method="resources/subscribe", params=uri))
+        house.server.sessions.clear()
+        house.streams.refuse = 404
+        first.cut()
+        await house.streams.requested(2)
+        house.streams.refuse = None
+        stream = await house.streams.opened(1)
+        again = await house.server.saw("resources/subscribe", 2)
+        assert again.params["uri"] == "file:///a"
+        assert again.session is not None
+        assert again.session.id == stream.session
+        await heard.until(lambda: heard.all)
+        assert heard.of("session:a1") == [("resources/updated", {"uri": "file:///a"})]
+        assert len(house.server.named("tools/call")) == 1
+        await until(lambda: events["reinitialised stream"] == 1)
+
+    @pytest.mark.trap(3)
+    async def test_a_client_that_comes_back_while_its_server_is_away_has_its_subscriptions_again_as_well(
+        self, house: House
+    ) -> None:
+        house.server.capabilities = {"tools": {}, "resources": {"subscribe": True}}
+
+        async def agree(asked: Asked) -> web.Response:
+            return asked.result({})
+
+        house.server.served["resources/subscribe"] = agree
+        first = await house.attended(ALICE)
+        uri = {"uri": Raw(b'"file:///a"')}
+        await messages(house.upstream, replace(call("", scope=ALICE), method="resources/subscribe", params=uri))
+        away = asyncio.Event()
+
+        async def refuse(asked: Asked) -> web.Response:
+            away.set()
+            return web.Response(status=503)
+
+        house.server.answers["initialize"] = refuse
+        house.server.sessions.clear()
+        house.streams.refuse = 404
+        first.cut()
+        async with asyncio.timeout(5):
+            await away.wait()
+        house.upstream.unattend("a1")
+        house.upstream.attend("a1")
+        del house.server.answers["initialize"]
+        house.streams.refuse = None
+        again = await house.server.saw("resources/subscribe", 2)
+        assert again.session is not None
+        assert again.session.id == (await house.streams.opened(1)).session
 
     async def test_an_event_that_the_server_forgot_costs_no_stream(self, house: House) -> None:
         first = await house.attended(ALICE)
@@ -265,6 +348,25 @@ class TestRequests:
         await stream.say("ping", request=1)
         assert (await house.server.saw("response")).message["result"] == {}
         assert heard.questions == []
+
+    async def test_a_flood_of_requests_is_answered_as_fast_as_the_server_takes_answers(
+        self, house: House, events: Counted
+    ) -> None:
+        taken = asyncio.Event()
+
+        async def slowly(asked: Asked) -> web.StreamResponse:
+            await taken.wait()
+            return web.Response(status=202)
+
+        house.server.answers["response"] = slowly
+        stream = await house.attended(ALICE)
+        for number in range(MOST_UNSENT + 100):
+            await stream.say("ping", request=number)
+        await until(lambda: events["dropped overflow"] == 100)
+        taken.set()
+        await house.server.saw("response", MOST_UNSENT)
+        await stream.say("ping", request="last")
+        assert (await house.server.saw("response", MOST_UNSENT + 1)).message["id"] == "last"
 
     async def test_an_error_of_the_owners_side_is_the_answer(self, house: House, heard: Heard) -> None:
         async def refuse(request: Message) -> bytes:

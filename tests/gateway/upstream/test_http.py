@@ -30,6 +30,8 @@ from gateway.settings import Limits, Timeouts
 from gateway.upstream.answer import SHORTEST_RETRY
 from gateway.upstream.exchange import Dropped, RefusedByStatus, WireRequest
 from gateway.upstream.http import HttpChannel, client_session
+from gateway.upstream.pace import LONGEST_RETRY
+from storage.tasks import Tasks
 from tests.support import texts
 from tests.support.proc import open_sockets
 from tests.support.scripted import PATIENCE, Call, Script, ScriptedServer, answer, failure, progress
@@ -61,8 +63,11 @@ class Bench:
 
     async def failed(self) -> GatewayError:
         """The error that one exchange ends with."""
+        return await self.failed_with(ask())
+
+    async def failed_with(self, request: WireRequest) -> GatewayError:
         with pytest.raises(GatewayError) as raised:
-            await self.ask()
+            await self.ask(request)
         return raised.value
 
 
@@ -1052,6 +1057,37 @@ async def test_a_server_that_is_polled_for_nothing_is_silent(session: aiohttp.Cl
     async with bench(session, script, idle=2.5 * SHORTEST_RETRY) as b:
         error = await b.failed()
     assert (error.kind, error.reason) == (Kind.TIMEOUT, "idle")
+
+
+async def test_a_server_that_says_when_to_come_back_is_not_silent_until_then(session: aiohttp.ClientSession) -> None:
+    async def script(call: Call) -> None:
+        await call.stream()
+        if call.method == "POST":
+            await call.event(b"", id="1", retry=600)
+        else:
+            await call.event(answer(ask().body, RESULT), id="2")
+        await call.end()
+
+    async with bench(session, script, idle=0.3) as b:
+        assert kinds(await b.ask()) == ["result"]
+
+
+async def test_a_server_that_never_wants_to_be_asked_again_sends_nobody_away_for_ever(
+    session: aiohttp.ClientSession,
+) -> None:
+    told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def script(call: Call) -> None:
+        await call.stream()
+        await call.event(b"", id="1", retry=10**17)
+        await call.end()
+
+    async with bench(session, script) as b:
+        tasks = Tasks("test")
+        waiting = tasks.spawn(b.failed_with(dataclasses.replace(ask(), on_pause=told.set_result)), "ask")
+        async with asyncio.timeout(PATIENCE):
+            assert await told == LONGEST_RETRY * 1_000
+    assert (await waiting).reason == "closed"
 
 
 async def test_a_stream_that_its_server_does_not_keep_has_ended(session: aiohttp.ClientSession) -> None:

@@ -15,12 +15,14 @@ from aiohttp import web
 from msgspec import Raw
 
 from gateway.errors import GatewayError, Kind
+from gateway.protocol import jsonrpc
 from gateway.protocol.versions import Era
 from gateway.settings import Timeouts
 from gateway.upstream.answer import FRUITLESS_RESUMES
 from gateway.upstream.connection import client_session
+from gateway.upstream.exchange import Dropped
 from gateway.upstream.pause import Pause
-from gateway.upstream.questions import Questions
+from gateway.upstream.questions import MOST_UNSENT, Questions
 from gateway.upstream.server import Upstream
 from gateway.upstream.values import ClientFacts, Forward, Scope
 from storage.tasks import Tasks
@@ -378,6 +380,25 @@ class FakeHost:
 
     async def reply(self, body: bytes) -> None:
         """There is no server."""
+
+
+async def test_a_server_that_takes_no_answers_fills_no_memory_with_them() -> None:
+    class Deaf(FakeHost):
+        async def reply(self, body: bytes) -> None:
+            await taking.wait()
+
+    taking, dropped, tasks = asyncio.Event(), list[Dropped](), Tasks("test")
+    questions = Questions(Person({}), tasks, certain=True, on_dropped=dropped.append)
+    host = Deaf(None)
+    for number in range(10 * MOST_UNSENT):
+        questions.put(jsonrpc.parse(b'{"jsonrpc":"2.0","id":%d,"method":"ping"}' % number), host)
+    assert (len(tasks), dropped) == (MOST_UNSENT, [Dropped.OVERFLOW] * 9 * MOST_UNSENT)
+    taking.set()
+    async with asyncio.timeout(PATIENCE):
+        await tasks.close(PATIENCE)
+    questions.put(jsonrpc.parse(b'{"jsonrpc":"2.0","id":0,"method":"ping"}'), host)
+    assert len(tasks) == 1
+    await tasks.close(PATIENCE)
 
 
 async def test_a_question_outside_any_call_stops_the_clocks_of_those_under_way() -> None:

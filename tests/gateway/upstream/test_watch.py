@@ -164,14 +164,18 @@ class TestLegacyServers:
             await streams.opened()
 
     async def test_a_broken_stream_is_opened_again_and_everything_counts_as_changed(
-        self, open_upstream: Build, heard: Heard
+        self, open_upstream: Build, heard: Heard, events: Counted
     ) -> None:
         async with legacy_server() as (server, streams):
-            await watching(open_upstream(url=server.url))
+            upstream = open_upstream(url=server.url)
+            await watching(upstream)
             (await streams.opened()).cut()
             await streams.opened(1)
             await heard.until(lambda: heard.of(HOUSE) == [CHANGED, CHANGED])
             assert len(server.sessions) == 1
+            upstream.unwatch()
+            await until(lambda: events["watch closed"] == 2)
+            assert events["watch broke"] == 1
 
     async def test_a_stream_with_event_ids_is_resumed_where_it_ended(self, open_upstream: Build, heard: Heard) -> None:
         async with legacy_server() as (server, streams):
@@ -308,6 +312,20 @@ class TestModernServers:
                 await watching(upstream)
             assert await upstream.follow(frozenset({"file:///b"})) == frozenset()
             assert len(server.named("subscriptions/listen")) == 1
+
+    async def test_an_event_that_is_no_message_costs_itself_alone(
+        self, open_upstream: Build, heard: Heard, events: Counted
+    ) -> None:
+        async with modern_server() as (server, listens):
+            await watching(open_upstream(url=server.url))
+            listen = await listens.opened()
+            await heard.until(lambda: len(heard.all) == 3)
+            assert listen.asked.stream is not None
+            await listen.asked.stream.write(b"data: {\n\ndata: 7\n\n")
+            await listen.say("notifications/tools/list_changed")
+            await heard.until(lambda: len(heard.all) == 4)
+            assert (events["watch broke"], len(listens.all)) == (0, 1)
+            assert sum(number for name, number in events.events.items() if name.startswith("dropped")) == 2
 
     async def test_followed_resources_are_those_that_the_server_acknowledges(
         self, open_upstream: Build, heard: Heard
