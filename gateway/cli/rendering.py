@@ -31,7 +31,7 @@ def answer(result: bytes) -> str:
     lines = [_block(block) for block in blocks]
     structured = members.get("structuredContent")
     if structured is not None and not _said(structured, blocks):
-        lines.append(_indented(texts.members(result)["structuredContent"]))
+        lines.append(indented(texts.members(result)["structuredContent"]))
     return harmless("\n".join(lines))
 
 
@@ -61,7 +61,7 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def _indented(text: bytes) -> str:
+def indented(text: bytes) -> str:
     """A JSON text over several lines, its numbers as they were spelled."""
     try:
         return msgspec.json.format(bytes(text), indent=2).decode()

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, update
 
-from storage.calls import CallFilter, CallRow, Cursor, conditions, find, page, rows_where
+from storage.call_details import find
+from storage.call_filters import CallFilter, conditions
+from storage.calls import CallRow, Cursor, page, rows_where
 from storage.database import Database
 from storage.following import PATIENCE, Follower
 from storage.records import CallUid, Outcome
@@ -39,11 +41,10 @@ class TestAPage:
                 here.record(writer, started_us=NOON_US + n // 10 * 1_000_000, target=f"t{n}")
         seen, before = list[CallRow](), None
         for _ in range(5):
-            rows = await page(here.db, CallFilter(), limit=6, before=before)
+            rows, before = await page(here.db, CallFilter(), limit=6, before=before)
             seen += rows
-            before = rows[-1].cursor
         assert tools(seen) == [f"t{n}" for n in reversed(range(25))]
-        assert await page(here.db, CallFilter(), limit=6, before=before) == []
+        assert before is None
 
     async def test_stays_right_while_calls_are_added(self, here: World) -> None:
         async with running(here.db) as writer:
@@ -53,7 +54,7 @@ class TestAPage:
             first = await page(here.db, CallFilter(), limit=2)
             here.record(writer, started_us=NOON_US, target="new")
             await writer.flush()
-        assert tools(await page(here.db, CallFilter(), limit=9, before=first[-1].cursor)) == ["t1", "t0"]
+        assert tools((await page(here.db, CallFilter(), limit=9, before=first.more)).rows) == ["t1", "t0"]
 
     async def test_holds_what_is_asked_for(self, here: World) -> None:
         async with here.db.writing() as connection:
@@ -77,7 +78,7 @@ class TestAPage:
             ({"user": "bob"}, "c"),
             ({"user": "bob", "server": "git"}, ""),
         ]:
-            assert "".join(map(str, tools(await page(here.db, CallFilter(**asked), limit=9)))) == expected, asked
+            assert "".join(map(str, tools((await page(here.db, CallFilter(**asked), limit=9)).rows))) == expected, asked
 
     @pytest.mark.parametrize(
         ("asked", "index"),
@@ -85,6 +86,9 @@ class TestAPage:
             ({}, "ix_server_calls_created_at_id"),
             ({"server": "time"}, "ix_server_calls_server_id_created_at"),
             ({"user": "alice"}, "ix_server_calls_user_id_created_at"),
+            ({"tool": "convert"}, "ix_server_calls_target_created_at"),
+            ({"outcome": "timeout"}, "ix_server_calls_outcome_created_at"),
+            ({"outcome": "in_progress"}, "ix_server_calls_record_state_created_at"),
         ],
     )
     async def test_reads_from_its_index_no_more_than_it_shows(
@@ -114,7 +118,7 @@ class TestAPage:
             ({"until": half}, "210"),
             ({"since": NOON, "until": half}, "21"),
         ]:
-            assert "".join(map(str, tools(await page(here.db, CallFilter(**asked), limit=9)))) == expected, asked
+            assert "".join(map(str, tools((await page(here.db, CallFilter(**asked), limit=9)).rows))) == expected, asked
 
     async def test_shows_calls_of_another_back_end_by_their_status(self, here: World) -> None:
         async with running(here.db) as writer:
@@ -127,7 +131,7 @@ class TestAPage:
             await connection.execute(
                 update(server_calls).where(server_calls.c.call_uid.is_(None)).values(response_time=12.5)
             )
-        theirs = next(row for row in await page(here.db, CallFilter(), limit=5) if row.call_uid != ours.call_uid)
+        theirs = next(row for row in (await page(here.db, CallFilter(), limit=5)).rows if row.call_uid != ours.call_uid)
         assert (theirs.call_uid, theirs.outcome, theirs.status, theirs.response_ms) == (None, None, "success", 12.5)
 
     async def test_row_says_everything_in_words(self, here: World) -> None:
@@ -136,7 +140,7 @@ class TestAPage:
                 writer,
                 end={"outcome": Outcome.UPSTREAM_ERROR, "reason": "status_503", "error_message": "no", "attempts": 2},
             )
-        [row] = await page(here.db, CallFilter(), limit=1)
+        [row] = (await page(here.db, CallFilter(), limit=1)).rows
         told = asdict(row)
         for name in ("id", "created_at", "started_at", "finished_at", "session_id", "message_id"):
             assert told.pop(name)
@@ -157,7 +161,10 @@ class TestAPage:
             "client_version": "1",
             "client_era": "modern",
             "server_era": "legacy",
+            "operation_uid": call.call_uid,
+            "round": 0,
             "attempts": 2,
+            "trace_id": None,
             "request_bytes": len(REQUEST),
             "response_bytes": len(RESPONSE),
         }

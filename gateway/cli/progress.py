@@ -1,0 +1,58 @@
+"""A bar for work that takes a while.
+
+Which question: how far is it, how fast, and how long still? Touches stderr. The rule: only a terminal sees it, it
+redraws ten times a second at most, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from time import monotonic
+from typing import TextIO
+
+WIDTH = 28
+EVERY = 0.1
+
+
+class Bar:
+    """`thing` is what is counted. Silent where `stream` is no terminal."""
+
+    def __init__(self, thing: str, stream: TextIO | None = None, clock: Callable[[], float] = monotonic) -> None:
+        self._thing = thing
+        self._stream = stream or sys.stderr
+        self._clock = clock
+        self._began = clock()
+        self._drawn = -EVERY
+        self._shows = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+
+    def update(self, share: float, done: int) -> None:
+        """`share` of the whole, from 0 to 1, and `done` things are behind us."""
+        now = self._clock()
+        if self._shows and now - self._drawn >= EVERY:
+            self._drawn = now
+            self._stream.write(f"\r\x1b[2K{line(min(max(share, 0.0), 1.0), done, self._thing, now - self._began)}")
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Leave the line to what comes next."""
+        if self._shows and self._drawn >= 0:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()
+
+
+def line(share: float, done: int, thing: str, seconds: float) -> str:
+    """What the bar looks like after so many seconds."""
+    full = int(share * WIDTH)
+    bar = "━" * full + ("╸" if full < WIDTH else "") + " " * (WIDTH - full - 1)
+    rate = done / seconds if seconds > 0 else 0.0
+    left = f"  {clock_time(seconds / share - seconds)} left" if share > 0.01 and seconds >= 1 else ""
+    return f"{bar} {share:4.0%}  {done:,} {thing}  {rate:,.0f}/s{left}"
+
+
+def clock_time(seconds: float) -> str:
+    """`0:07`, `12:30`, `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
