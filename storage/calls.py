@@ -100,17 +100,23 @@ class Page(NamedTuple):
 
 
 async def page(
-    db: Database, wanted: CallFilter, *, limit: int, before: Cursor | None = None, oldest_first: bool = False
+    db: Database,
+    wanted: CallFilter,
+    *,
+    limit: int,
+    before: Cursor | None = None,
+    oldest_first: bool = False,
+    window: int = WINDOW,
 ) -> Page:
     """The newest calls, newest first, at most `limit`, that come after `before` in that order; or all of it the other
-    way round. Raises `DatabaseUnavailable`.
+    way round. What no index can find is looked for in `window` rows. Raises `DatabaseUnavailable`.
     """
     order = _Order(oldest_first)
     async with db.reading() as connection:
         found = order.beyond(before) + await indexed(connection, wanted)
         edge: Cursor | None = None
         if looked_for := searched(wanted):
-            edge = await _edge(connection, found, order)
+            edge = await _edge(connection, found, order, window)
             found += looked_for + order.until(edge)
         query = rows_where(*found).order_by(*order.by).limit(limit + 1)
         rows = [row_of(row) for row in await connection.execute(query)]
@@ -172,9 +178,11 @@ class _Order(NamedTuple):
         return [calls.created_at >= edge.created_at, or_(calls.created_at > edge.created_at, calls.id >= edge.id)]
 
 
-async def _edge(connection: AsyncConnection, found: list[ColumnElement[bool]], order: _Order) -> Cursor | None:
+async def _edge(
+    connection: AsyncConnection, found: list[ColumnElement[bool]], order: _Order, window: int
+) -> Cursor | None:
     """The last row of a window; None when there are fewer rows than that."""
     calls = server_calls.c
-    query = select(calls.created_at, calls.id).where(*found).order_by(*order.by).offset(WINDOW - 1).limit(1)
+    query = select(calls.created_at, calls.id).where(*found).order_by(*order.by).offset(window - 1).limit(1)
     row = (await connection.execute(query)).first()
     return None if row is None else Cursor(row.created_at, row.id)

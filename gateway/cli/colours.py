@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TextIO
 
-PLAIN, BOLD, DIM, RED, GREEN, YELLOW, CYAN = "0", "1", "2", "31", "32", "33", "36"
+PLAIN, BOLD, DIM, RED, GREEN, YELLOW, CYAN = "", "1", "2", "31", "32", "33", "36"
 
 
 class Paint:
@@ -25,4 +25,4 @@ class Paint:
         return cls(colours=wanted and stream.isatty())
 
     def __call__(self, style: str, words: str) -> str:
-        return f"\x1b[{style}m{words}\x1b[0m" if self._colours and words else words
+        return f"\x1b[{style}m{words}\x1b[0m" if self._colours and style and words else words

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,9 @@ Json = Mapping[str, Any]
 
 MANY_DIGITS = 1_000
 """Python refuses to read integers of more than 4,300 digits."""
+
+_LINE_END = re.compile(r"((?<!\\)(?:\\\\)*\\n)(?=.)")
+"""A line break within a string of JSON."""
 
 _UNPRINTABLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 """C0 and C1 control characters, which start the escape sequences of terminals (ECMA-48)."""
@@ -67,6 +71,17 @@ def indented(text: bytes) -> str:
         return msgspec.json.format(bytes(text), indent=2).decode()
     except msgspec.DecodeError:  # half a surrogate pair, which JSON allows
         return bytes(text).decode()
+
+
+def unfolded(text: bytes) -> list[str]:
+    """The lines of a JSON text, indented; a string of several lines is broken where its own lines end."""
+    lines = harmless(indented(text)).split("\n")
+    return [part for line in lines for part in _broken(line)]
+
+
+def _broken(line: str) -> list[str]:
+    margin = line[: len(line) - len(line.lstrip())]
+    return _LINE_END.sub(f"\\1\n{margin}", line).split("\n")
 
 
 def _number(digits: str) -> int | float:

@@ -263,7 +263,7 @@ def _mistaken(mistake: Mistake) -> GatewayError:
 def _check_names(given: Mapping[str, str], known: tuple[str, ...]) -> None:
     """A parameter that we do not know should have narrowed the answer: it must not be ignored."""
     seen = set[str]()
-    for name in given:
+    for name, _ in list(given.items()):  # only its items have a name twice that is given twice
         if name not in known:
             meant = nearest(name[: call_search.LONGEST], known)
             hint = f"did you mean {meant}?" if meant else f"there is {', '.join(known) or 'none'}"

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import insert, select, update
 
 from storage.call_details import find
@@ -16,9 +18,9 @@ from storage.calls import CallRow, Cursor, page, rows_where
 from storage.database import Database
 from storage.following import PATIENCE, Follower
 from storage.records import CallUid, Outcome
-from storage.schema import mcp_servers, server_calls
+from storage.schema import chat_sessions, mcp_servers, server_calls
 from storage.traffic import Traffic, recent
-from tests.support.engines import Engines, made
+from tests.support.engines import Engines, made, params
 from tests.support.recording import REQUEST, RESPONSE, World, now_us, running, world
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -77,8 +79,72 @@ class TestAPage:
             ({"outcome": "in_progress"}, "e"),
             ({"user": "bob"}, "c"),
             ({"user": "bob", "server": "git"}, ""),
+            ({"user_id": here.bob.user_id}, "c"),
         ]:
             assert "".join(map(str, tools((await page(here.db, CallFilter(**asked), limit=9)).rows))) == expected, asked
+
+    async def test_holds_what_is_searched_for(self, here: World) -> None:
+        async with running(here.db) as writer:
+            first = here.record(writer, target="a", end={"outcome": Outcome.INPUT_REQUIRED, "total_us": 2_000_000})
+            here.record(writer, target="b", operation_uid=first.operation_uid, round=1, trace_id="ab" * 16)
+            here.record(writer, target="c", end={"error_message": "Connection RESET by 100% of peers"})
+            here.record(writer, target="d", end={"reason": "connection_lost", "total_us": 250_000})
+            here.record(writer, target="e", end={"error_message": "100 of them"})
+        sessions = {row.target: row.session_id for row in await here.rows()}
+        for asked, expected in [
+            ({"trace_id": "ab" * 16}, "b"),
+            ({"trace_id": "cd" * 16}, ""),
+            ({"operation_uid": first.operation_uid}, "ba"),
+            ({"min_ms": 250}, "da"),
+            ({"min_ms": 250.001}, "a"),
+            ({"error": "connection"}, "dc"),
+            ({"error": "reset BY"}, "c"),
+            ({"error": "100%"}, "c"),
+            ({"error": "_"}, "d"),
+            ({"error": "connection", "min_ms": 100, "tool": "d"}, "d"),
+            ({"session": sessions["a"]}, "edcba"),
+            ({"session": sessions["a"] + 1}, ""),
+        ]:
+            assert "".join(map(str, tools((await page(here.db, CallFilter(**asked), limit=9)).rows))) == expected, asked
+
+    async def test_of_a_chat_is_found_by_the_chats_public_id(self, here: World) -> None:
+        async with running(here.db) as writer:
+            here.record(writer, target="a")
+            here.record(writer, target="b", caller=here.bob)
+        async with here.db.reading() as connection:
+            chosen = chat_sessions.c.user_id == here.bob.user_id
+            public = await connection.scalar(select(chat_sessions.c.public_id).where(chosen))
+        assert tools((await page(here.db, CallFilter(session=public), limit=9)).rows) == ["b"]
+        assert (await page(here.db, CallFilter(session="0" * 32), limit=9)).rows == []
+
+    @pytest.mark.parametrize("oldest_first", [False, True])
+    async def test_that_is_searched_for_is_looked_for_in_windows_and_misses_nothing(
+        self, here: World, oldest_first: bool
+    ) -> None:
+        async with running(here.db) as writer:
+            for n in range(60):
+                slow = n % 11 == 0
+                here.record(
+                    writer, started_us=NOON_US + n // 7 * 1_000_000, target=str(n), end={"total_us": slow * 9_000}
+                )
+        seen, pages, place = list[str | None](), 0, None
+        while True:
+            rows, place = await page(
+                here.db, CallFilter(min_ms=9), limit=2, before=place, oldest_first=oldest_first, window=8
+            )
+            seen, pages = seen + tools(rows), pages + 1
+            if place is None:
+                break
+        assert seen == [str(n) for n in range(0, 60, 11)][:: 1 if oldest_first else -1]
+        assert pages >= 60 / 8
+
+    async def test_goes_the_other_way_round_too(self, here: World) -> None:
+        async with running(here.db) as writer:
+            for n in range(7):
+                here.record(writer, started_us=NOON_US + n // 3 * 1_000_000, target=str(n))
+        first = await page(here.db, CallFilter(), limit=4, oldest_first=True)
+        last = await page(here.db, CallFilter(), limit=4, before=first.more, oldest_first=True)
+        assert ("".join(map(str, tools(first.rows + last.rows))), last.more) == ("0123456", None)
 
     @pytest.mark.parametrize(
         ("asked", "index"),
@@ -105,6 +171,27 @@ class TestAPage:
                 steps = [row[3] for row in await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {words}")]
         assert index in steps[0]
         assert not any("FOR ORDER BY" in step and "LAST TERM" not in step for step in steps), steps
+
+    @pytest.mark.parametrize(
+        ("asked", "index"),
+        [
+            ({"tool": "never"}, "ix_server_calls_target_created_at"),
+            ({"outcome": "timeout"}, "ix_server_calls_outcome_created_at"),
+        ],
+    )
+    @pytest.mark.parametrize("name", params())
+    async def test_that_is_empty_is_known_to_be_without_looking_at_every_call(
+        self, engines: Engines, name: str, asked: dict[str, str], index: str
+    ) -> None:
+        async with made(engines[name], migrated=True) as db:
+            here = await world(db)
+            async with running(db, batch_rows=1_000) as writer:
+                for n in range(3_000):
+                    here.record(writer, started_us=NOON_US + n * 10_000, target=f"t{n % 20}")
+            plan = await _plan(db, CallFilter(**asked))
+            assert (await page(db, CallFilter(**asked), limit=20)).rows == []
+        assert index in plan
+        assert "filesort" not in plan
 
     async def test_is_bounded_by_time_to_the_microsecond(self, here: World) -> None:
         async with running(here.db) as writer:
@@ -170,6 +257,19 @@ class TestAPage:
         }
 
 
+class TestAPlace:
+    @given(st.integers(0, 2**32 - 1), st.integers(0, 2**63 - 1))
+    def test_comes_back_from_its_token(self, seconds: int, id_: int) -> None:
+        place = Cursor(datetime.fromtimestamp(seconds, UTC), id_)
+        assert Cursor.parse(place.token) == place
+        assert len(place.token) == 16
+
+    @pytest.mark.parametrize("token", ["", "x", "A" * 15, "A" * 17, "A" * 20, "é" * 16, "AAAA AAAAAAAAAAA", "=" * 16])
+    def test_is_not_read_from_anything_else(self, token: str) -> None:
+        with pytest.raises(ValueError, match="is no place in a list of calls"):
+            Cursor.parse(token)
+
+
 class TestOneCall:
     async def test_is_found_whole(self, here: World) -> None:
         async with running(here.db, exact="always") as writer:
@@ -185,6 +285,12 @@ class TestOneCall:
 
     async def test_is_not_found_when_there_is_none(self, here: World) -> None:
         assert await find(here.db, CallUid("0" * 32)) is None
+
+    async def test_is_not_found_for_another_user(self, here: World) -> None:
+        async with running(here.db) as writer:
+            call = here.record(writer)
+        assert await find(here.db, call.call_uid, user_id=here.alice.user_id) is not None
+        assert await find(here.db, call.call_uid, user_id=here.bob.user_id) is None
 
 
 class Clock:
@@ -309,3 +415,16 @@ class TestRecentTraffic:
 async def _insert(here: World, row: Any) -> None:
     async with here.db.writing() as connection:
         await connection.execute(insert(server_calls).values(**row))
+
+
+async def _plan(db: Database, wanted: CallFilter) -> str:
+    """How the engine would find the newest twenty calls."""
+    calls = server_calls.c
+    async with db.writing() as connection:
+        if db.dialect == "postgresql":
+            await connection.exec_driver_sql("ANALYZE server_calls")
+        query = rows_where(*await conditions(connection, wanted))
+        query = query.order_by(calls.created_at.desc(), calls.id.desc()).limit(20)
+        words = query.compile(connection.sync_engine, compile_kwargs={"literal_binds": True})
+        explain = "EXPLAIN QUERY PLAN" if db.dialect == "sqlite" else "EXPLAIN"
+        return "\n".join(str(tuple(row)) for row in await connection.exec_driver_sql(f"{explain} {words}"))

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Iterator
 
-from gateway.cli.colours import BOLD, CYAN, GREEN, RED, Paint
-from gateway.cli.rendering import harmless, indented
+from gateway.cli.colours import BOLD, CYAN, GREEN, PLAIN, RED, Paint
+from gateway.cli.rendering import unfolded
 from gateway.protocol import texts
 
 ENVELOPE = frozenset({"resultType", "ttlMs", "cacheScope", "_meta"})
 """Says how an answer may be used, and is made anew each time."""
 
 CONTEXT = 3
-_BREAK = re.compile(r"((?<!\\)(?:\\\\)*\\n)(?=.)")
-"""A line break within a string of JSON."""
 
 
 def bare(answer: bytes) -> bytes:
@@ -36,7 +33,7 @@ def same(one: bytes, other: bytes) -> bool:
 
 def unified(old: bytes, new: bytes, names: tuple[str, str], paint: Paint) -> Iterator[str]:
     """The lines of a unified diff of two JSON texts."""
-    for line in difflib.unified_diff(_lines(old), _lines(new), *names, n=CONTEXT, lineterm=""):
+    for line in difflib.unified_diff(unfolded(old), unfolded(new), *names, n=CONTEXT, lineterm=""):
         yield paint(_style(line), line)
 
 
@@ -49,12 +46,7 @@ def _spelt(number: str) -> tuple[str]:
     return (number,)
 
 
-def _lines(text: bytes) -> list[str]:
-    """Indented, and every text broken where its own lines end."""
-    return [part for line in harmless(indented(text)).split("\n") for part in _BREAK.sub(r"\1\n", line).split("\n")]
-
-
 def _style(line: str) -> str:
     if line.startswith(("---", "+++")):
         return BOLD
-    return {"-": RED, "+": GREEN, "@": CYAN}.get(line[:1], "0")
+    return {"-": RED, "+": GREEN, "@": CYAN}.get(line[:1], PLAIN)

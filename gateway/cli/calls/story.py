@@ -17,7 +17,7 @@ from gateway.cli.calls.choosing import meant
 from gateway.cli.colours import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Paint
 from gateway.cli.common import add_config_argument, database_in, opened
 from gateway.cli.failures import Failed
-from gateway.cli.rendering import harmless, indented
+from gateway.cli.rendering import harmless, unfolded
 from storage.call_details import CallDetail, Chat, chat_of, find, rounds
 from storage.calls import CallRow
 from storage.records import Link, Outcome
@@ -169,7 +169,7 @@ def _payload(name: str, side: Side, paint: Paint, *, full: bool) -> Iterator[str
     if side.text is None:
         yield f"  {paint(YELLOW, 'not kept: ' + OMISSIONS.get(side.omitted or '', f'{side.omitted}'))}"
         return
-    lines = _plain(_readable(side)).split("\n")
+    lines = _lines(side.text)
     shown = lines if full else [_cut(line) for line in lines[:MOST_LINES]]
     yield from (f"  {line}" for line in shown)
     if len(shown) < len(lines):
@@ -178,13 +178,12 @@ def _payload(name: str, side: Side, paint: Paint, *, full: bool) -> Iterator[str
         yield f"  {paint(YELLOW, f'… {side.missing:,} more bytes were not kept (recording.payload_bytes)')}"
 
 
-def _readable(side: Side) -> str:
+def _lines(text: bytes) -> list[str]:
     """Indented where it is whole JSON, else as it stands."""
-    text = side.text or b""
     try:
-        return indented(text)
+        return unfolded(text)
     except UnicodeDecodeError:
-        return text.decode("utf-8", "replace")
+        return _plain(text.decode("utf-8", "replace")).split("\n")
 
 
 def _cut(line: str) -> str:
