@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,22 @@ Filled = Callable[..., str]
 def filled(tmp_path: Path) -> Filled:
     """A configuration whose database holds the calls that a function records."""
 
-    def fill(record: Callable[[World, Any], Awaitable[None] | None] | None = None) -> str:
+    def fill(record: Callable[[World, Any], None] | None = None, **settings: Any) -> str:
         file = tmp_path / "config.yaml"
         url = f"sqlite:///{tmp_path}/calls.db"
         file.write_text(f"database: {{url: '{url}'}}\n")
-        asyncio.run(_fill(url, record))
+        asyncio.run(_fill(url, record, settings))
         return str(file)
 
     return fill
 
 
-async def _fill(url: str, record: Callable[[World, Any], Awaitable[None] | None] | None) -> None:
+async def _fill(url: str, record: Callable[[World, Any], None] | None, settings: dict[str, Any]) -> None:
     db = Database(DatabaseSettings(url=url))
     try:
         await migrate.upgrade(db)
         here = await world(db)
-        async with running(db) as writer:
+        async with running(db, **settings) as writer:
             if record is not None:
                 record(here, writer)
     finally:
