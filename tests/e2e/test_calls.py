@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
+from aiohttp import web
 
 from gateway.protocol.headers import encode
 from tests.support.gateway import running_gateway
@@ -110,6 +111,35 @@ async def test_a_call_may_be_replayed_on_another_server(tmp_path):
         assert (ended.code, told["same"], told["server"]) == (1, False, "second")
         assert told["replayed"]["content"][0]["text"] == "new"
         assert (len(one.named("tools/call")), other.named("tools/call")[0].params["arguments"]) == (1, {"n": 1})
+
+
+async def test_an_error_of_the_protocol_is_an_answer_too(tmp_path):
+    async with demo(tmp_path) as (gateway, one, _):
+
+        async def refuse(asked):
+            return asked.error(-32050, one.says, data={"a": 1})
+
+        one.tools["read"] = refuse
+        uid = await recorded(gateway, "one__read")
+        assert (await cli(gateway, "replay", uid)).code == 0
+        one.says = "another"
+        ended = await cli(gateway, "replay", uid)
+        assert (ended.code, '+  "message": "another"' in ended.out) == (1, True)
+
+
+async def test_where_there_was_no_answer_any_is_another(tmp_path):
+    async with demo(tmp_path, timeouts={"first_byte": 0.2}) as (gateway, one, _):
+        good = one.tools["read"]
+
+        async def hang(asked):
+            await asked.gone.wait()
+            return web.Response()
+
+        one.tools["read"] = hang
+        uid = await recorded(gateway, "one__read")
+        one.tools["read"] = good
+        ended = await cli(gateway, "replay", uid)
+        assert (ended.code, "then there was none (timeout)" in ended.err) == (1, True)
 
 
 async def test_resources_are_read_again_and_need_no_word_of_the_server(tmp_path):

@@ -30,10 +30,12 @@ from gateway.cli.common import add_config_argument, database_in, opened
 from gateway.cli.durations import seconds
 from gateway.cli.failures import Failed, Misused
 from gateway.protocol import headers, texts
+from gateway.protocol.results import error_for
 from gateway.protocol.versions import Era
 from gateway.redact import MARK, Redactor
 from storage import catalogs, registry
 from storage.call_details import CallDetail, find
+from storage.calls import CallRow
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
 from storage.records import Outcome
@@ -124,8 +126,19 @@ def _params(call: CallDetail) -> Mapping[str, Raw]:
 
 
 def _answer(call: CallDetail) -> bytes | None:
-    side = response_of(call)
-    return None if side is None else _whole(side, "the answer")
+    """What came of it, an error as its client saw it."""
+    side, row = response_of(call), call.row
+    if side is None:
+        return None
+    text = _whole(side, "the answer")
+    if row.outcome != Outcome.PROTOCOL_ERROR or "code" not in texts.members(text):
+        return text
+    server = Era(row.server_era) if row.server_era in list(Era) else None
+    return bytes(error_for(Raw(text), client=_era(row), server=server))
+
+
+def _era(row: CallRow) -> Era:
+    return Era(row.client_era) if row.client_era in list(Era) else Era.MODERN
 
 
 def _whole(side: Side, what: str) -> bytes:
@@ -163,10 +176,9 @@ async def _check_harmless(db: Database, slug: str, name: str) -> None:
 
 
 async def _sent(again: Again, target: Target) -> bytes:
-    """The result, or the error as an object with the member `error`."""
-    era = Era(again.call.row.client_era) if again.call.row.client_era in list(Era) else Era.MODERN
+    """The result, or the error object where an error was recorded."""
     try:
-        async with connected(target, era, hear) as client:
+        async with connected(target, _era(again.call.row), hear) as client:
             return await _asked(client, again)
     except Refused as error:
         if again.call.row.outcome != Outcome.PROTOCOL_ERROR:
