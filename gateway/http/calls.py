@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,10 +23,10 @@ from gateway.call_search import Asked, Mistake
 from gateway.chat_calls import refusal
 from gateway.config.keys import nearest
 from gateway.errors import GatewayError, Kind
-from gateway.http.reply import STREAM_HEADERS, Patience, Reply, Streams, accepts
+from gateway.http.feed import NDJSON, SSE, Feed
+from gateway.http.reply import Patience, Reply, Streams, accepts
 from gateway.http.threshold import Manners, Threshold, Traffic
 from gateway.pipeline import Pipeline
-from gateway.protocol import sse
 from gateway.sink import Answer
 from storage.call_details import chat_of, find, rounds
 from storage.call_filters import CallFilter
@@ -47,7 +47,6 @@ PLACES = 2
 MOST_FOLLOWERS = 32
 POLL_SECONDS = 1.0
 PARAMS = (*call_search.PARAMS, "limit", "before", "follow")
-NDJSON, SSE = "application/x-ndjson", "text/event-stream"
 MANNERS = Manners("GET, OPTIONS", "GET, OPTIONS", "Authorization, Accept, X-API-Key", "WWW-Authenticate", refusal)
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -163,11 +162,11 @@ class CallsDoor:
             words = f"{MOST_FOLLOWERS} clients follow calls already; ask again later, or ask for pages"
             raise GatewayError(Kind.BUSY, words)
         self._followers += 1
-        feed = _Feed(request, self._patience, headers)
+        feed = Feed(request, self._patience, headers)
         self._streams.stream_opened()
         try:
             async for rows in self._news(query):
-                await feed.tell(rows)
+                await feed.tell(call_shapes.json_text(call_shapes.brief(row)) for row in rows)
             return await feed.end()
         finally:
             self._streams.stream_closed()
@@ -202,48 +201,6 @@ class CallsDoor:
                 yield
             except StorageError as error:
                 raise GatewayError(Kind.BUSY, "the records cannot be read now; ask again", reason="database") from error
-
-
-class _Feed:
-    """Calls as they come, a line or an event each; silence is broken by what readers skip."""
-
-    def __init__(self, request: web.Request, patience: Patience, headers: Mapping[str, str]) -> None:
-        self._request = request
-        self._patience = patience
-        self._events = _is_named(request, SSE)
-        self._stream = web.StreamResponse(headers={**STREAM_HEADERS, **headers})
-        self._stream.content_type = SSE if self._events else NDJSON
-        self._last = -math.inf
-
-    async def tell(self, rows: list[CallRow]) -> None:
-        if not self._stream.prepared:
-            await self._bounded(self._stream.prepare(self._request))
-        if data := b"".join(map(self._line, rows)) or self._silence():
-            self._last = time.monotonic()
-            await self._bounded(self._stream.write(data))
-
-    async def end(self) -> web.StreamResponse:
-        await self._bounded(self._stream.write_eof())
-        return self._stream
-
-    def _line(self, row: CallRow) -> bytes:
-        text = call_shapes.json_text(call_shapes.brief(row))
-        return sse.event(text) if self._events else text + b"\n"
-
-    def _silence(self) -> bytes:
-        if time.monotonic() - self._last < self._patience.comment:
-            return b""
-        return sse.comment() if self._events else b"\n"
-
-    async def _bounded(self, write: Awaitable[object]) -> None:
-        """A reader that stalls is cut."""
-        try:
-            async with asyncio.timeout(self._patience.stalled):
-                await write
-        except (TimeoutError, ConnectionError) as error:
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            raise GatewayError(Kind.ABANDONED, "the client stopped reading its stream", reason="stalled") from error
 
 
 @contextmanager
@@ -283,10 +240,6 @@ def _check_media(request: web.Request, follow: bool) -> None:
     offered = (NDJSON, SSE) if follow else ("application/json",)
     if not any(accepts(request, media) for media in offered):
         raise GatewayError(Kind.NOT_ACCEPTABLE, f"the answer is {' or '.join(offered)}: accept that")
-
-
-def _is_named(request: web.Request, media: str) -> bool:
-    return media in request.headers.get(hdrs.ACCEPT, "").lower()
 
 
 def _own_id(caller: Caller) -> int | None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
+from storage.tasks import Tasks
 from tests.support.blinking import away
 from tests.support.gateway import running_gateway
 from tests.support.mcp_http import McpServer
@@ -181,6 +182,35 @@ async def test_a_database_that_is_away_is_told_without_its_address(gateway):
     with away():
         status, told = await get(gateway)
     assert (status, told["error"]["message"]) == (503, "the records cannot be read now; ask again")
+
+
+async def test_many_readers_leave_the_writer_its_connections(tmp_path):
+    async with demo(tmp_path, database={"url": f"sqlite:///{tmp_path}/x.db", "pool_size": 10}) as gateway:
+        await gateway.call("demo__echo")
+        await gateway.rows()
+        busiest = 0
+
+        async def read(n):
+            nonlocal busiest
+            status, _ = await get(gateway, f"{CALLS}?error=x&limit={n % 9 + 1}")
+            return status
+
+        async def look():
+            nonlocal busiest
+            while True:
+                busiest = max(busiest, gateway.inside.database.busy)
+                await asyncio.sleep(0)
+
+        looking = Tasks("looking")
+        looking.spawn(look(), "how many connections are in use")
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+            readers = [group.create_task(read(n)) for n in range(100)]
+            callers = [group.create_task(gateway.call("demo__echo", {"n": n})) for n in range(20)]
+        await looking.close()
+        assert {reader.result() for reader in readers} == {200}
+        assert all("result" in caller.result() for caller in callers)
+        assert len(await gateway.rows()) == 21
+        assert busiest < 6
 
 
 class TestFollowing:
