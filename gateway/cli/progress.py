@@ -14,32 +14,50 @@ from typing import TextIO
 
 WIDTH = 28
 EVERY = 0.1
+CLEAR = "\r\x1b[2K"
+"""To the beginning of the line, and nothing on it."""
 
 
-class Bar:
-    """`thing` is what is counted. Silent where `stream` is no terminal."""
+class Status:
+    """A line that is drawn over again. Silent where `stream` is no terminal."""
 
-    def __init__(self, thing: str, stream: TextIO | None = None, clock: Callable[[], float] = monotonic) -> None:
-        self._thing = thing
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = monotonic) -> None:
         self._stream = stream or sys.stderr
         self._clock = clock
-        self._began = clock()
-        self._drawn = -EVERY
+        self._drawn: float | None = None
         self._shows = self._stream.isatty() and os.environ.get("TERM") != "dumb"
 
-    def update(self, share: float, done: int) -> None:
-        """`share` of the whole, from 0 to 1, and `done` things are behind us."""
+    def say(self, words: str) -> None:
+        """Show `words`, unless the line was drawn a moment ago."""
         now = self._clock()
-        if self._shows and now - self._drawn >= EVERY:
+        if self._shows and (self._drawn is None or now - self._drawn >= EVERY):
             self._drawn = now
-            self._stream.write(f"\r\x1b[2K{line(min(max(share, 0.0), 1.0), done, self._thing, now - self._began)}")
+            self._stream.write(f"{CLEAR}{words}")
             self._stream.flush()
 
     def close(self) -> None:
         """Leave the line to what comes next."""
-        if self._shows and self._drawn >= 0:
-            self._stream.write("\r\x1b[2K")
+        if self._drawn is not None:
+            self._stream.write(CLEAR)
             self._stream.flush()
+
+
+class Bar:
+    """`thing` is what is counted."""
+
+    def __init__(self, thing: str, stream: TextIO | None = None, clock: Callable[[], float] = monotonic) -> None:
+        self._thing = thing
+        self._status = Status(stream, clock)
+        self._clock = clock
+        self._began = clock()
+
+    def update(self, share: float, done: int) -> None:
+        """`share` of the whole, from 0 to 1, and `done` things are behind us."""
+        self._status.say(line(min(max(share, 0.0), 1.0), done, self._thing, self._clock() - self._began))
+
+    def close(self) -> None:
+        """Leave the line to what comes next."""
+        self._status.close()
 
 
 def line(share: float, done: int, thing: str, seconds: float) -> str:

@@ -155,6 +155,7 @@ class TestAPage:
             ({"tool": "convert"}, "ix_server_calls_target_created_at"),
             ({"outcome": "timeout"}, "ix_server_calls_outcome_created_at"),
             ({"outcome": "in_progress"}, "ix_server_calls_record_state_created_at"),
+            ({"session": 7}, "ix_server_calls_session_id_created_at"),
         ],
     )
     async def test_reads_from_its_index_no_more_than_it_shows(
@@ -177,6 +178,7 @@ class TestAPage:
         [
             ({"tool": "never"}, "ix_server_calls_target_created_at"),
             ({"outcome": "timeout"}, "ix_server_calls_outcome_created_at"),
+            ({"session": 999}, "ix_server_calls_session_id"),
         ],
     )
     @pytest.mark.parametrize("name", params())

@@ -18,7 +18,8 @@ from gateway.call_shapes import brief, json_text
 from gateway.cli.calls.choosing import add_flags, chosen, explained
 from gateway.cli.common import add_config_argument, database_in, opened
 from gateway.cli.failures import Misused
-from gateway.cli.rendering import harmless
+from gateway.cli.progress import Status
+from gateway.cli.rendering import counted, harmless
 from gateway.cli.table import table
 from storage.call_filters import CallFilter
 from storage.calls import CallRow, Cursor, Page, page
@@ -81,9 +82,14 @@ async def show(arguments: argparse.Namespace) -> int:
 async def newest(db: Database, wanted: CallFilter, limit: int, before: Cursor | None = None) -> Page:
     """The newest `limit` calls, newest first, however far back they are. Raises `DatabaseUnavailable`."""
     rows, more = await page(db, wanted, limit=limit, before=before)
-    while more is not None and len(rows) < limit:
-        some, more = await page(db, wanted, limit=limit - len(rows), before=more)
-        rows += some
+    looking = Status()
+    try:
+        while more is not None and len(rows) < limit:
+            looking.say(f"{counted(len(rows), 'call')} back to {more.created_at.astimezone():%Y-%m-%d %H:%M:%S} …")
+            some, more = await page(db, wanted, limit=limit - len(rows), before=more)
+            rows += some
+    finally:
+        looking.close()
     return Page(rows, more)
 
 

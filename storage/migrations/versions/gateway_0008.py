@@ -1,4 +1,4 @@
-"""The newest calls of a tool, and those that ended in one way, are found by an index."""
+"""The newest calls of a tool, of a chat session, and those that ended in one way, are found by an index."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ def upgrade() -> None:
 
 
 def server_calls() -> Shape:
-    return Shape(keys=[("target", "created_at"), ("outcome", "created_at")])
+    return Shape(keys=[("session_id", "created_at"), ("target", "created_at"), ("outcome", "created_at")])
