@@ -35,6 +35,7 @@ from gateway.dispatch import Dispatch
 from gateway.errors import GatewayError, Kind
 from gateway.evidence import Evidence, recent_calls
 from gateway.fleet import Fleet
+from gateway.http.calls import CallsDoor
 from gateway.http.chat import ChatDoor
 from gateway.http.door import Doors
 from gateway.http.operations import Operations
@@ -248,7 +249,7 @@ class _Builder:
         operations = Operations(readiness, board.census, Exposition(self._registry))
         main = web.Application(client_max_size=0)
         chat, open_routes = self._chat(pipeline, control), operations.routes(lambda: control.live.frontier)
-        main.add_routes([*doors.routes(), *chat.routes(), *open_routes])
+        main.add_routes([*doors.routes(), *chat.routes(), *self._records(pipeline, control).routes(), *open_routes])
         if configuration.metrics.listen is None and is_loopback(configuration.listen.host):
             main.add_routes(operations.metrics_routes(lambda: control.live.frontier))
         runner = await self._runner(main, configuration.listen.host, configuration.listen.port)
@@ -266,6 +267,18 @@ class _Builder:
             self._gauges.calls,
             self._gauges.connections,
             limits=self._configuration.limits,
+            frontier=lambda: control.live.frontier,
+        )
+
+    def _records(self, pipeline: Pipeline, control: Control) -> CallsDoor:
+        return CallsDoor(
+            self._db,
+            pipeline,
+            self._tasks,
+            self._gauges.calls,
+            self._gauges.connections,
+            stalled=self._configuration.limits.stalled_reader,
+            exposed=not is_loopback(self._configuration.listen.host),
             frontier=lambda: control.live.frontier,
         )
 

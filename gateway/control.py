@@ -231,7 +231,10 @@ class Control:
         ids = await users.ensure_users(self._db, sorted({LOCAL_USER, *(key.user for key in keys)}))
         if not keys:
             return KeyRing({}, Caller(user_id=ids[LOCAL_USER], user=LOCAL_USER))
-        return KeyRing({key.sha256: Caller(user_id=ids[key.user], user=key.user, key=key.name) for key in keys})
+        callers = {
+            key.sha256: Caller(user_id=ids[key.user], user=key.user, key=key.name, admin=key.admin) for key in keys
+        }
+        return KeyRing(callers)
 
     def _plan(self, server: Server) -> Plan:
         return Plan(

@@ -29,6 +29,7 @@ class Kind(StrEnum):
     METHOD_NOT_FOUND = "method_not_found"
     UNKNOWN_TOOL = "unknown_tool"
     UNKNOWN_SERVER = "unknown_server"
+    UNKNOWN_CALL = "unknown_call"
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN_ORIGIN = "forbidden_origin"
     FORBIDDEN_HOST = "forbidden_host"
@@ -66,6 +67,7 @@ HTTP_STATUS: Mapping[Kind, int] = {
     Kind.METHOD_NOT_FOUND: 404,
     Kind.UNKNOWN_TOOL: 200,
     Kind.UNKNOWN_SERVER: 404,
+    Kind.UNKNOWN_CALL: 404,
     Kind.UNAUTHENTICATED: 401,
     Kind.FORBIDDEN_ORIGIN: 403,
     Kind.FORBIDDEN_HOST: 421,
@@ -101,6 +103,7 @@ JSONRPC_CODE: Mapping[Kind, int] = {
     Kind.METHOD_NOT_FOUND: -32601,
     Kind.UNKNOWN_TOOL: -32602,
     Kind.UNKNOWN_SERVER: -32600,
+    Kind.UNKNOWN_CALL: -32600,
     Kind.UNAUTHENTICATED: -32600,
     Kind.FORBIDDEN_ORIGIN: -32600,
     Kind.FORBIDDEN_HOST: -32600,

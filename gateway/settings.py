@@ -69,6 +69,7 @@ class ApiKey(Section):
     name: str = Field(min_length=1, max_length=64, description="the key's name in records and logs")
     user: str = Field(min_length=1, max_length=50, description="the user whose calls these are")
     sha256: str = Field(pattern=HEX_PATTERN, description="SHA-256 of the key, hexadecimal; `mcp-gateway key` makes one")
+    admin: bool = Field(False, description="true lets its bearer see the calls of all users at `/api/calls`")
 
 
 class Auth(Section):

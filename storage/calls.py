@@ -1,43 +1,32 @@
 """Recorded calls, for whoever wants to see them.
 
 Which question: which calls were made, by whom, to what, and how did they end? Reads `server_calls` with the names of
-servers and users. The rule: pages go by key, not by offset, so that a page stays right while rows are added.
+servers and users. The rule: pages go by key, not by offset, so that a page stays right while rows are added; and what
+no index can find (a trace, words of an error) is looked for in windows, so that no statement reads the whole table.
 
 Rows of another back end have neither `call_uid` nor `outcome`; they are shown by their status.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import base64
+import binascii
+import struct
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, and_, false, or_, select
+from sqlalchemy import ColumnElement, Row, Select, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.call_filters import CallFilter, indexed, searched
 from storage.database import Database
-from storage.records import RecordState
-from storage.schema import mcp_servers, server_call_payloads, server_calls, users
+from storage.schema import mcp_servers, server_calls, users
 
-IN_PROGRESS = "in_progress"
-"""Beside the outcomes: a call that has not ended."""
+WINDOW = 10_000
+"""Rows that one statement looks at for what no index can find."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallFilter:
-    """Which calls are wanted; what is None does not matter.
-
-    `server` is a slug, or the name of a server without one; `tool` the server's own name of it; `outcome` an outcome
-    or `in_progress`; `user` a name as it is stored. Calls that started at `since` or later, and before `until`.
-    """
-
-    server: str | None = None
-    tool: str | None = None
-    outcome: str | None = None
-    user: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
+_PLACE = struct.Struct(">Iq")
 
 
 class Cursor(NamedTuple):
@@ -45,6 +34,20 @@ class Cursor(NamedTuple):
 
     created_at: datetime
     id: int
+
+    @property
+    def token(self) -> str:
+        """The place as clients carry it: sixteen characters that mean nothing to them."""
+        return base64.urlsafe_b64encode(_PLACE.pack(int(self.created_at.timestamp()), self.id)).decode()
+
+    @classmethod
+    def parse(cls, token: str) -> Cursor:
+        """The place that `token` is of. Raises ValueError."""
+        try:
+            seconds, id_ = _PLACE.unpack(base64.b64decode(token, altchars=b"-_", validate=True))
+        except (binascii.Error, struct.error, ValueError) as error:
+            raise ValueError(f"{token[:32]!r} is no place in a list of calls") from error
+        return cls(datetime.fromtimestamp(seconds, UTC), id_)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +76,10 @@ class CallRow:
     client_version: str | None
     client_era: str | None
     server_era: str | None
+    operation_uid: str | None
+    round: int
     attempts: int
+    trace_id: str | None
     request_bytes: int | None
     response_bytes: int | None
 
@@ -83,40 +89,40 @@ class CallRow:
         return Cursor(self.created_at, self.id)
 
 
-@dataclass(frozen=True, slots=True)
-class CallDetail:
-    """One call whole: its JSON columns, and its exact bytes, redacted and capped, where they are kept."""
+class Page(NamedTuple):
+    """Some calls in order, and the place where the next page begins; None once there is nothing more.
 
-    row: CallRow
-    request_data: str
-    response_data: str | None
-    request_body: bytes | None
-    response_body: bytes | None
+    Where calls are searched for, a page may have fewer than were asked for, or none, and be followed by others.
+    """
+
+    rows: list[CallRow]
+    more: Cursor | None
 
 
-async def page(db: Database, wanted: CallFilter, *, limit: int, before: Cursor | None = None) -> list[CallRow]:
-    """The newest `limit` calls, newest first, that come after `before` in that order. Raises `DatabaseUnavailable`."""
-    calls = server_calls.c
-    query = rows_where().order_by(calls.created_at.desc(), calls.id.desc()).limit(limit)
-    if before is not None:  # the first condition says nothing new, but an index finds its place by it
-        later = or_(calls.created_at < before.created_at, calls.id < before.id)
-        query = query.where(calls.created_at <= before.created_at, later)
+async def page(
+    db: Database,
+    wanted: CallFilter,
+    *,
+    limit: int,
+    before: Cursor | None = None,
+    oldest_first: bool = False,
+    window: int = WINDOW,
+) -> Page:
+    """The newest calls, newest first, at most `limit`, that come after `before` in that order; or all of it the other
+    way round. What no index can find is looked for in `window` rows. Raises `DatabaseUnavailable`.
+    """
+    order = _Order(oldest_first)
     async with db.reading() as connection:
-        rows = await connection.execute(query.where(*await conditions(connection, wanted)))
-        return [row_of(row) for row in rows]
-
-
-async def find(db: Database, call_uid: str) -> CallDetail | None:
-    """One call by its uid. Raises `DatabaseUnavailable`."""
-    calls, payloads = server_calls.c, server_call_payloads.c
-    query = rows_where(calls.call_uid == call_uid).add_columns(calls.request_data, calls.response_data)
-    async with db.reading() as connection:
-        row = (await connection.execute(query)).first()
-        parts = await connection.execute(select(payloads.part, payloads.body).where(payloads.call_uid == call_uid))
-        bodies = {part: bytes(body) for part, body in parts}
-    if row is None:
-        return None
-    return CallDetail(row_of(row), row.request_data, row.response_data, bodies.get(0), bodies.get(1))
+        found = order.beyond(before) + await indexed(connection, wanted)
+        edge: Cursor | None = None
+        if looked_for := searched(wanted):
+            edge = await _edge(connection, found, order, window)
+            found += looked_for + order.until(edge)
+        query = rows_where(*found).order_by(*order.by).limit(limit + 1)
+        rows = [row_of(row) for row in await connection.execute(query)]
+    if len(rows) > limit:
+        return Page(rows[:limit], rows[limit - 1].cursor)
+    return Page(rows, edge)
 
 
 def rows_where(*conditions: ColumnElement[bool]) -> Select[Any]:
@@ -126,30 +132,6 @@ def rows_where(*conditions: ColumnElement[bool]) -> Select[Any]:
     names = (mcp_servers.c.slug, mcp_servers.c.name.label("server_name"), users.c.username)
     columns = [column for column in calls if column.name not in ("request_data", "response_data")]
     return select(*columns, *names).select_from(left.outerjoin(users, users.c.id == calls.user_id)).where(*conditions)
-
-
-async def conditions(connection: AsyncConnection, wanted: CallFilter) -> list[ColumnElement[bool]]:
-    """What `wanted` says of `rows_where`. Names are looked up first: only by the ids in the calls themselves can an
-    index tell the newest ones.
-    """
-    calls, found = server_calls.c, list[ColumnElement[bool]]()
-    if wanted.server is not None:
-        by_name = and_(mcp_servers.c.slug.is_(None), mcp_servers.c.name == wanted.server)
-        servers = select(mcp_servers.c.id).where(or_(mcp_servers.c.slug == wanted.server, by_name))
-        found.append(_one_of(calls.server_id, await connection.scalars(servers)))
-    if wanted.user is not None:
-        people = select(users.c.id).where(users.c.username == wanted.user)
-        found.append(_one_of(calls.user_id, await connection.scalars(people)))
-    if wanted.tool is not None:
-        found.append(calls.target == wanted.tool)
-    if wanted.since is not None:
-        found += [calls.created_at >= wanted.since, or_(calls.started_at.is_(None), calls.started_at >= wanted.since)]
-    if wanted.until is not None:
-        found += [calls.created_at <= wanted.until, or_(calls.started_at.is_(None), calls.started_at < wanted.until)]
-    if wanted.outcome is not None:
-        is_open = calls.record_state == RecordState.OPEN
-        found.append(is_open if wanted.outcome == IN_PROGRESS else calls.outcome == wanted.outcome)
-    return found
 
 
 def row_of(row: Row[Any]) -> CallRow:
@@ -165,5 +147,42 @@ def row_of(row: Row[Any]) -> CallRow:
     )
 
 
-def _one_of(column: ColumnElement[int], ids: Iterable[int]) -> ColumnElement[bool]:
-    return or_(false(), *(column == id_ for id_ in ids))
+class _Order(NamedTuple):
+    """The order of pages, in one direction or the other."""
+
+    oldest_first: bool
+
+    @property
+    def by(self) -> tuple[ColumnElement[Any], ...]:
+        key = (server_calls.c.created_at, server_calls.c.id)
+        return key if self.oldest_first else tuple(column.desc() for column in key)
+
+    def beyond(self, place: Cursor | None) -> list[ColumnElement[bool]]:
+        """What comes after `place`. The first condition says nothing new, but an index finds its place by it."""
+        calls = server_calls.c
+        if place is None:
+            return []
+        if self.oldest_first:
+            later = or_(calls.created_at > place.created_at, calls.id > place.id)
+            return [calls.created_at >= place.created_at, later]
+        return [calls.created_at <= place.created_at, or_(calls.created_at < place.created_at, calls.id < place.id)]
+
+    def until(self, edge: Cursor | None) -> list[ColumnElement[bool]]:
+        """What comes no later than `edge`."""
+        calls = server_calls.c
+        if edge is None:
+            return []
+        if self.oldest_first:
+            earlier = or_(calls.created_at < edge.created_at, calls.id <= edge.id)
+            return [calls.created_at <= edge.created_at, earlier]
+        return [calls.created_at >= edge.created_at, or_(calls.created_at > edge.created_at, calls.id >= edge.id)]
+
+
+async def _edge(
+    connection: AsyncConnection, found: list[ColumnElement[bool]], order: _Order, window: int
+) -> Cursor | None:
+    """The last row of a window; None when there are fewer rows than that."""
+    calls = server_calls.c
+    query = select(calls.created_at, calls.id).where(*found).order_by(*order.by).offset(window - 1).limit(1)
+    row = (await connection.execute(query)).first()
+    return None if row is None else Cursor(row.created_at, row.id)

@@ -70,6 +70,14 @@ async def load_all(db: Database) -> Mapping[int, StoredCatalog]:
         return {row["server_id"]: _catalog(row) for row in rows.mappings()}
 
 
+async def load(db: Database, server_id: int) -> StoredCatalog | None:
+    """The last good catalog of one server. Raises `DatabaseUnavailable`."""
+    async with db.reading() as connection:
+        rows = await connection.execute(select(server_catalogs).where(server_catalogs.c.server_id == server_id))
+        row = rows.mappings().first()
+        return None if row is None else _catalog(row)
+
+
 async def _write(connection: AsyncConnection, server_id: int, catalog: StoredCatalog, *, is_new: bool) -> None:
     values = _values(catalog)
     if is_new:

@@ -14,7 +14,8 @@ from time import monotonic
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage.calls import IN_PROGRESS, CallFilter, CallRow, conditions, row_of, rows_where
+from storage.call_filters import IN_PROGRESS, CallFilter, conditions
+from storage.calls import CallRow, row_of, rows_where
 from storage.database import Database
 from storage.records import RecordState
 from storage.schema import server_calls

@@ -88,12 +88,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The authenticated principal of a request.
 
     `user_id` is the row in `users`; `key` is the name of the API key, None for the local user of a loopback
-    gateway without authentication. Never holds a credential.
+    gateway without authentication. `admin` may see everybody's calls. Never holds a credential.
     """
 
     user_id: int
     user: str
     key: str | None = None
+    admin: bool = False
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):

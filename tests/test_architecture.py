@@ -44,6 +44,8 @@ FLOORS: Mapping[str, int] = {
     "health.scheduler": 3,
     # F2 edges: sockets, pipes, files, databases, clocks.
     "gateway.archive": 2,
+    "gateway.call_search": 2,
+    "gateway.call_shapes": 2,
     "gateway.catalog_memory": 2,
     "gateway.clock": 2,
     "gateway.interaction": 2,
@@ -77,6 +79,7 @@ FLOORS: Mapping[str, int] = {
     "gateway.local": 1,
     "gateway.lookup": 1,
     "gateway.methods": 1,
+    "gateway.moments": 1,
     "gateway.naming": 1,
     "gateway.ownership": 1,
     "gateway.paging": 1,

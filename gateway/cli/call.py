@@ -73,7 +73,9 @@ def add_parser(subparsers: Any) -> None:
 async def call(arguments: argparse.Namespace) -> int:
     """Call, print, and tell by the exit code whether the tool did its work."""
     given = read_arguments(arguments.input)
-    target = Target(arguments.url or default_url(arguments.config), _key(arguments.key or os.environ.get(KEY_VARIABLE)))
+    target = Target(
+        arguments.url or default_url(arguments.config), usable_key(arguments.key or os.environ.get(KEY_VARIABLE))
+    )
     try:
         async with asyncio.timeout(arguments.timeout):
             result = await _called(target, Era(arguments.era), arguments.name, given)
@@ -126,15 +128,16 @@ def url_of(listen: Listen) -> str:
 
 async def _called(target: Target, era: Era, name: str, given: Raw) -> bytes:
     try:
-        async with connected(target, era, _hear) as client:
-            return await _answered(client, name, given)
+        async with connected(target, era, hear) as client:
+            return await answered(client, name, given)
     except Refused as error:
-        raise Failed(_refusal(error)) from error
+        raise Failed(refusal(error)) from error
 
 
-async def _answered(client: Client, name: str, given: Raw) -> bytes:
-    """The tool's definition is asked for only when the call was refused: it may not exist, or want its arguments in
-    headers too (MCP 2026-07-28 `basic/transports/streamable-http`).
+async def answered(client: Client, name: str, given: Raw) -> bytes:
+    """The JSON text of the tool's result. Raises Refused, and Failed for a tool that does not exist. Its definition is
+    asked for only when the call was refused: it may not exist, or want its arguments in headers too (MCP 2026-07-28
+    `basic/transports/streamable-http`).
     """
     params = {"name": name, "arguments": given}
     try:
@@ -178,7 +181,8 @@ def _show(text: bytes, *, as_json: bool) -> int:
     return Failed.exit_code if failed else 0
 
 
-def _hear(message: Message) -> None:
+def hear(message: Message) -> None:
+    """Show what precedes an answer, on stderr."""
     params = {} if message.params is None else rendering.value_of(bytes(message.params))
     if (line := rendering.notification(message.method, params)) is not None:
         print(line, file=sys.stderr)
@@ -190,7 +194,8 @@ def _unknown(name: str, known: list[str]) -> str:
     return f"no tool {name}; {hint}"
 
 
-def _refusal(error: Refused) -> str:
+def refusal(error: Refused) -> str:
+    """A JSON-RPC error in words."""
     data = "" if error.data is None else f" {json.dumps(error.data, ensure_ascii=False)}"
     return f"{error.message} (JSON-RPC error {error.code}){data}"
 
@@ -208,7 +213,8 @@ def _read(given: str) -> tuple[str, str]:
         raise Misused(f"{where}: {error.strerror}") from error
 
 
-def _key(text: str | None) -> str | None:
+def usable_key(text: str | None) -> str | None:
+    """`text` if a header can carry it. Raises Misused."""
     if text is not None and not (text.isascii() and text.isprintable()):
         raise Misused("the API key holds characters that no HTTP header can carry")
     return text

@@ -34,12 +34,12 @@ Flags = Mapping[tuple[str, ...], str]
 M = TypeVar("M", bound=BaseModel)
 
 
-def add_config_argument(parser: argparse.ArgumentParser) -> None:
-    """`--config FILE`."""
+def add_config_argument(parser: argparse.ArgumentParser, *, inherited: bool = False) -> None:
+    """`--config FILE`; `inherited` where the parser above has it too, so that it may stand before the verb."""
     parser.add_argument(
         "--config",
         metavar="FILE",
-        default=os.environ.get(FILE_VARIABLE, DEFAULT_FILE),
+        default=argparse.SUPPRESS if inherited else os.environ.get(FILE_VARIABLE, DEFAULT_FILE),
         help=f"the configuration (default: {DEFAULT_FILE}, or ${FILE_VARIABLE})",
     )
 

@@ -30,6 +30,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--name", default="default", type=_word("name"), help="the key's name in records and logs")
     parser.add_argument("--user", default="local", type=_word("user"), help="the user whose calls these are")
+    parser.add_argument("--admin", action="store_true", help="let its bearer see the recorded calls of all users")
     parser.set_defaults(handler=make)
 
 
@@ -37,11 +38,11 @@ def make(arguments: argparse.Namespace) -> int:
     """Print the key to stdout, and what to do with it to stderr, so that `$(mcp-gateway key)` is the key alone."""
     key = KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
     print(key, flush=True)
-    print(advice(key, arguments.name, arguments.user), file=sys.stderr)
+    print(advice(key, arguments.name, arguments.user, admin=arguments.admin), file=sys.stderr)
     return 0
 
 
-def advice(key: str, name: str, user: str) -> str:
+def advice(key: str, name: str, user: str, *, admin: bool = False) -> str:
     """How clients send `key`, and the lines of YAML that admit its bearer."""
     digest = hashlib.sha256(key.encode("ascii")).hexdigest()
     return (
@@ -51,7 +52,7 @@ def advice(key: str, name: str, user: str) -> str:
         "  keys:\n"
         f"    - name: {_quoted(name)}\n"
         f"      user: {_quoted(user)}\n"
-        f'      sha256: "{digest}"'
+        f'      sha256: "{digest}"' + ("\n      admin: true" if admin else "")
     )
 
 

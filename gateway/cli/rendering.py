@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ Json = Mapping[str, Any]
 MANY_DIGITS = 1_000
 """Python refuses to read integers of more than 4,300 digits."""
 
+_LINE_END = re.compile(r"((?<!\\)(?:\\\\)*\\n)(?=.)")
+"""A line break within a string of JSON."""
+
 _UNPRINTABLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 """C0 and C1 control characters, which start the escape sequences of terminals (ECMA-48)."""
 
@@ -31,7 +35,7 @@ def answer(result: bytes) -> str:
     lines = [_block(block) for block in blocks]
     structured = members.get("structuredContent")
     if structured is not None and not _said(structured, blocks):
-        lines.append(_indented(texts.members(result)["structuredContent"]))
+        lines.append(indented(texts.members(result)["structuredContent"]))
     return harmless("\n".join(lines))
 
 
@@ -61,12 +65,23 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def _indented(text: bytes) -> str:
+def indented(text: bytes) -> str:
     """A JSON text over several lines, its numbers as they were spelled."""
     try:
         return msgspec.json.format(bytes(text), indent=2).decode()
     except msgspec.DecodeError:  # half a surrogate pair, which JSON allows
         return bytes(text).decode()
+
+
+def unfolded(text: bytes) -> list[str]:
+    """The lines of a JSON text, indented; a string of several lines is broken where its own lines end."""
+    lines = harmless(indented(text)).split("\n")
+    return [part for line in lines for part in _broken(line)]
+
+
+def _broken(line: str) -> list[str]:
+    margin = line[: len(line) - len(line.lstrip())]
+    return _LINE_END.sub(f"\\1\n{margin}", line).split("\n")
 
 
 def _number(digits: str) -> int | float:

@@ -71,6 +71,9 @@ server_calls = Table(
     Index("ix_server_calls_created_at_id", "created_at", "id"),
     Index("ix_server_calls_server_id_created_at", "server_id", "created_at"),
     Index("ix_server_calls_user_id_created_at", "user_id", "created_at"),
+    Index("ix_server_calls_session_id_created_at", "session_id", "created_at"),
+    Index("ix_server_calls_target_created_at", "target", "created_at"),
+    Index("ix_server_calls_outcome_created_at", "outcome", "created_at"),
     Index("ix_server_calls_record_state_created_at", "record_state", "created_at"),
     Index("ix_server_calls_journal_id_journal_seq", "journal_id", "journal_seq"),
 )

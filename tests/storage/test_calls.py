@@ -8,15 +8,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import insert, select, update
 
-from storage.calls import CallFilter, CallRow, Cursor, conditions, find, page, rows_where
+from storage.call_details import find
+from storage.call_filters import CallFilter, conditions
+from storage.calls import CallRow, Cursor, page, rows_where
 from storage.database import Database
 from storage.following import PATIENCE, Follower
 from storage.records import CallUid, Outcome
-from storage.schema import mcp_servers, server_calls
+from storage.schema import chat_sessions, mcp_servers, server_calls
 from storage.traffic import Traffic, recent
-from tests.support.engines import Engines, made
+from tests.support.engines import Engines, made, params
 from tests.support.recording import REQUEST, RESPONSE, World, now_us, running, world
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -39,11 +43,10 @@ class TestAPage:
                 await here.record(writer, started_us=NOON_US + n // 10 * 1_000_000, target=f"t{n}")
         seen, before = list[CallRow](), None
         for _ in range(5):
-            rows = await page(here.db, CallFilter(), limit=6, before=before)
+            rows, before = await page(here.db, CallFilter(), limit=6, before=before)
             seen += rows
-            before = rows[-1].cursor
         assert tools(seen) == [f"t{n}" for n in reversed(range(25))]
-        assert await page(here.db, CallFilter(), limit=6, before=before) == []
+        assert before is None
 
     async def test_stays_right_while_calls_are_added(self, here: World) -> None:
         async with running(here.db) as writer:
@@ -53,7 +56,7 @@ class TestAPage:
             first = await page(here.db, CallFilter(), limit=2)
             await here.record(writer, started_us=NOON_US, target="new")
             await writer.flush()
-        assert tools(await page(here.db, CallFilter(), limit=9, before=first[-1].cursor)) == ["t1", "t0"]
+        assert tools((await page(here.db, CallFilter(), limit=9, before=first.more)).rows) == ["t1", "t0"]
 
     async def test_holds_what_is_asked_for(self, here: World) -> None:
         async with here.db.writing() as connection:
@@ -76,8 +79,74 @@ class TestAPage:
             ({"outcome": "in_progress"}, "e"),
             ({"user": "bob"}, "c"),
             ({"user": "bob", "server": "git"}, ""),
+            ({"user_id": here.bob.user_id}, "c"),
         ]:
-            assert "".join(map(str, tools(await page(here.db, CallFilter(**asked), limit=9)))) == expected, asked
+            assert "".join(map(str, tools((await page(here.db, CallFilter(**asked), limit=9)).rows))) == expected, asked
+
+    async def test_holds_what_is_searched_for(self, here: World) -> None:
+        async with running(here.db) as writer:
+            first = await here.record(
+                writer, target="a", end={"outcome": Outcome.INPUT_REQUIRED, "total_us": 2_000_000}
+            )
+            await here.record(writer, target="b", operation_uid=first.operation_uid, round=1, trace_id="ab" * 16)
+            await here.record(writer, target="c", end={"error_message": "Connection RESET by 100% of peers"})
+            await here.record(writer, target="d", end={"reason": "connection_lost", "total_us": 250_000})
+            await here.record(writer, target="e", end={"error_message": "100 of them"})
+        sessions = {row.target: row.session_id for row in await here.rows()}
+        for asked, expected in [
+            ({"trace_id": "ab" * 16}, "b"),
+            ({"trace_id": "cd" * 16}, ""),
+            ({"operation_uid": first.operation_uid}, "ba"),
+            ({"min_ms": 250}, "da"),
+            ({"min_ms": 250.001}, "a"),
+            ({"error": "connection"}, "dc"),
+            ({"error": "reset BY"}, "c"),
+            ({"error": "100%"}, "c"),
+            ({"error": "_"}, "d"),
+            ({"error": "connection", "min_ms": 100, "tool": "d"}, "d"),
+            ({"session": sessions["a"]}, "edcba"),
+            ({"session": sessions["a"] + 1}, ""),
+        ]:
+            assert "".join(map(str, tools((await page(here.db, CallFilter(**asked), limit=9)).rows))) == expected, asked
+
+    async def test_of_a_chat_is_found_by_the_chats_public_id(self, here: World) -> None:
+        async with running(here.db) as writer:
+            await here.record(writer, target="a")
+            await here.record(writer, target="b", caller=here.bob)
+        async with here.db.reading() as connection:
+            chosen = chat_sessions.c.user_id == here.bob.user_id
+            public = await connection.scalar(select(chat_sessions.c.public_id).where(chosen))
+        assert tools((await page(here.db, CallFilter(session=public), limit=9)).rows) == ["b"]
+        assert (await page(here.db, CallFilter(session="0" * 32), limit=9)).rows == []
+
+    @pytest.mark.parametrize("oldest_first", [False, True])
+    async def test_that_is_searched_for_is_looked_for_in_windows_and_misses_nothing(
+        self, here: World, oldest_first: bool
+    ) -> None:
+        async with running(here.db) as writer:
+            for n in range(60):
+                slow = n % 11 == 0
+                await here.record(
+                    writer, started_us=NOON_US + n // 7 * 1_000_000, target=str(n), end={"total_us": slow * 9_000}
+                )
+        seen, pages, place = list[str | None](), 0, None
+        while True:
+            rows, place = await page(
+                here.db, CallFilter(min_ms=9), limit=2, before=place, oldest_first=oldest_first, window=8
+            )
+            seen, pages = seen + tools(rows), pages + 1
+            if place is None:
+                break
+        assert seen == [str(n) for n in range(0, 60, 11)][:: 1 if oldest_first else -1]
+        assert pages >= 60 / 8
+
+    async def test_goes_the_other_way_round_too(self, here: World) -> None:
+        async with running(here.db) as writer:
+            for n in range(7):
+                await here.record(writer, started_us=NOON_US + n // 3 * 1_000_000, target=str(n))
+        first = await page(here.db, CallFilter(), limit=4, oldest_first=True)
+        last = await page(here.db, CallFilter(), limit=4, before=first.more, oldest_first=True)
+        assert ("".join(map(str, tools(first.rows + last.rows))), last.more) == ("0123456", None)
 
     @pytest.mark.parametrize(
         ("asked", "index"),
@@ -85,6 +154,10 @@ class TestAPage:
             ({}, "ix_server_calls_created_at_id"),
             ({"server": "time"}, "ix_server_calls_server_id_created_at"),
             ({"user": "alice"}, "ix_server_calls_user_id_created_at"),
+            ({"tool": "convert"}, "ix_server_calls_target_created_at"),
+            ({"outcome": "timeout"}, "ix_server_calls_outcome_created_at"),
+            ({"outcome": "in_progress"}, "ix_server_calls_record_state_created_at"),
+            ({"session": 7}, "ix_server_calls_session_id_created_at"),
         ],
     )
     async def test_reads_from_its_index_no_more_than_it_shows(
@@ -102,6 +175,28 @@ class TestAPage:
         assert index in steps[0]
         assert not any("FOR ORDER BY" in step and "LAST TERM" not in step for step in steps), steps
 
+    @pytest.mark.parametrize(
+        ("asked", "index"),
+        [
+            ({"tool": "never"}, "ix_server_calls_target_created_at"),
+            ({"outcome": "timeout"}, "ix_server_calls_outcome_created_at"),
+            ({"session": 999}, "ix_server_calls_session_id"),
+        ],
+    )
+    @pytest.mark.parametrize("name", params())
+    async def test_that_is_empty_is_known_to_be_without_looking_at_every_call(
+        self, engines: Engines, name: str, asked: dict[str, str], index: str
+    ) -> None:
+        async with made(engines[name], migrated=True) as db:
+            here = await world(db)
+            async with running(db, batch_rows=1_000) as writer:
+                for n in range(3_000):
+                    await here.record(writer, started_us=NOON_US + n * 10_000, target=f"t{n % 20}")
+            plan = await _plan(db, CallFilter(**asked))
+            assert (await page(db, CallFilter(**asked), limit=20)).rows == []
+        assert index in plan
+        assert "filesort" not in plan
+
     async def test_is_bounded_by_time_to_the_microsecond(self, here: World) -> None:
         async with running(here.db) as writer:
             for n, offset in enumerate((-1, 0, 499_999, 500_000, 1_000_000)):
@@ -114,7 +209,7 @@ class TestAPage:
             ({"until": half}, "210"),
             ({"since": NOON, "until": half}, "21"),
         ]:
-            assert "".join(map(str, tools(await page(here.db, CallFilter(**asked), limit=9)))) == expected, asked
+            assert "".join(map(str, tools((await page(here.db, CallFilter(**asked), limit=9)).rows))) == expected, asked
 
     async def test_shows_calls_of_another_back_end_by_their_status(self, here: World) -> None:
         async with running(here.db) as writer:
@@ -127,7 +222,7 @@ class TestAPage:
             await connection.execute(
                 update(server_calls).where(server_calls.c.call_uid.is_(None)).values(response_time=12.5)
             )
-        theirs = next(row for row in await page(here.db, CallFilter(), limit=5) if row.call_uid != ours.call_uid)
+        theirs = next(row for row in (await page(here.db, CallFilter(), limit=5)).rows if row.call_uid != ours.call_uid)
         assert (theirs.call_uid, theirs.outcome, theirs.status, theirs.response_ms) == (None, None, "success", 12.5)
 
     async def test_row_says_everything_in_words(self, here: World) -> None:
@@ -136,7 +231,7 @@ class TestAPage:
                 writer,
                 end={"outcome": Outcome.UPSTREAM_ERROR, "reason": "status_503", "error_message": "no", "attempts": 2},
             )
-        [row] = await page(here.db, CallFilter(), limit=1)
+        [row] = (await page(here.db, CallFilter(), limit=1)).rows
         told = asdict(row)
         for name in ("id", "created_at", "started_at", "finished_at", "session_id", "message_id"):
             assert told.pop(name)
@@ -157,10 +252,26 @@ class TestAPage:
             "client_version": "1",
             "client_era": "modern",
             "server_era": "legacy",
+            "operation_uid": call.call_uid,
+            "round": 0,
             "attempts": 2,
+            "trace_id": None,
             "request_bytes": len(REQUEST),
             "response_bytes": len(RESPONSE),
         }
+
+
+class TestAPlace:
+    @given(st.integers(0, 2**32 - 1), st.integers(0, 2**63 - 1))
+    def test_comes_back_from_its_token(self, seconds: int, id_: int) -> None:
+        place = Cursor(datetime.fromtimestamp(seconds, UTC), id_)
+        assert Cursor.parse(place.token) == place
+        assert len(place.token) == 16
+
+    @pytest.mark.parametrize("token", ["", "x", "A" * 15, "A" * 17, "A" * 20, "é" * 16, "AAAA AAAAAAAAAAA", "=" * 16])
+    def test_is_not_read_from_anything_else(self, token: str) -> None:
+        with pytest.raises(ValueError, match="is no place in a list of calls"):
+            Cursor.parse(token)
 
 
 class TestOneCall:
@@ -178,6 +289,12 @@ class TestOneCall:
 
     async def test_is_not_found_when_there_is_none(self, here: World) -> None:
         assert await find(here.db, CallUid("0" * 32)) is None
+
+    async def test_is_not_found_for_another_user(self, here: World) -> None:
+        async with running(here.db) as writer:
+            call = await here.record(writer)
+        assert await find(here.db, call.call_uid, user_id=here.alice.user_id) is not None
+        assert await find(here.db, call.call_uid, user_id=here.bob.user_id) is None
 
 
 class Clock:
@@ -302,3 +419,16 @@ class TestRecentTraffic:
 async def _insert(here: World, row: Any) -> None:
     async with here.db.writing() as connection:
         await connection.execute(insert(server_calls).values(**row))
+
+
+async def _plan(db: Database, wanted: CallFilter) -> str:
+    """How the engine would find the newest twenty calls."""
+    calls = server_calls.c
+    async with db.writing() as connection:
+        if db.dialect == "postgresql":
+            await connection.exec_driver_sql("ANALYZE server_calls")
+        query = rows_where(*await conditions(connection, wanted))
+        query = query.order_by(calls.created_at.desc(), calls.id.desc()).limit(20)
+        words = query.compile(connection.sync_engine, compile_kwargs={"literal_binds": True})
+        explain = "EXPLAIN QUERY PLAN" if db.dialect == "sqlite" else "EXPLAIN"
+        return "\n".join(str(tuple(row)) for row in await connection.exec_driver_sql(f"{explain} {words}"))

@@ -17,6 +17,13 @@ def test_the_key_is_printed_alone_and_the_yaml_admits_it(capsys: pytest.CaptureF
     assert entry.sha256 == hashlib.sha256(printed.strip().encode()).hexdigest()
 
 
+def test_an_admins_key_is_one_in_the_yaml_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, admin in (([], False), (["--admin"], True)):
+        assert main(["key", *words]) == 0
+        (entry,) = auth_in(capsys.readouterr().err).keys
+        assert entry.admin is admin
+
+
 def test_no_two_keys_are_alike(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         main(["key"])

@@ -67,5 +67,5 @@ async def test_lists_end_though_the_server_always_has_another_page() -> None:
     line, greeting = ModernLine(Dripping(pages=True)), Greeting(Era.MODERN, "2026-07-28", Raw(b'{"tools":{}}'))
     with pytest.raises(GatewayError) as raised:
         async with asyncio.timeout(5):
-            await list_all(Asker(count(1), PingOnly()), line, greeting, 0.05)
+            await list_all(Asker(count(1), PingOnly()), line, greeting, within=0.05)
     assert (raised.value.kind, raised.value.reason) == (Kind.TIMEOUT, "absolute")

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,42 +14,14 @@ from typing import Any
 import pytest
 
 from gateway.cli import main
-from storage import migrate
 from storage.database import Database
 from storage.records import Caller, Outcome
 from storage.settings import DatabaseSettings
-from tests.support.recording import World, now_us, running, world
-
-Filled = Callable[..., str]
-
-
-@pytest.fixture
-def filled(tmp_path: Path) -> Filled:
-    """A configuration whose database holds the calls that a function records."""
-
-    def fill(record: Callable[[World, Any], Awaitable[None] | None] | None = None) -> str:
-        file = tmp_path / "config.yaml"
-        url = f"sqlite:///{tmp_path}/calls.db"
-        file.write_text(f"database: {{url: '{url}'}}\n")
-        asyncio.run(_fill(url, record))
-        return str(file)
-
-    return fill
+from tests.gateway.cli.calls.conftest import Filled
+from tests.support.recording import World, now_us, running
 
 
-async def _fill(url: str, record: Callable[[World, Any], Awaitable[None] | None] | None) -> None:
-    db = Database(DatabaseSettings(url=url))
-    try:
-        await migrate.upgrade(db)
-        here = await world(db)
-        async with running(db) as writer:
-            if record is not None:
-                record(here, writer)
-    finally:
-        await db.close()
-
-
-def three(here: World, writer: Any) -> None:
+async def three(here: World, writer: Any) -> None:
     """An old call of alice's that was fine, a new one of bob's that was not, and one under way."""
     await here.record(writer, started_us=now_us() - 7_200_000_000, end={"total_us": 1_234_500})
     slow = {"outcome": Outcome.TIMEOUT, "error_message": "no answer\nfor 60 s \x1b[31m" + "x" * 200}
@@ -64,10 +35,10 @@ class TestTheTable:
         capsys.readouterr()
         assert main(["calls", "--config", config]) == 0
         heading, fine, slow, under_way = capsys.readouterr().out.splitlines()
-        assert heading.split() == ["TIME", "SERVER", "TOOL", "OUTCOME", "MS", "USER", "ERROR"]
-        assert fine.split()[2:] == ["time", "get_current_time", "ok", "1,234.5", "alice"]
-        assert slow.split()[2:10] == ["time", "convert", "timeout", "1.5", "bob", "no", "answer", "for"]
-        assert under_way.split()[2:] == ["time", "convert", "in_progress", "alice"]
+        assert heading.split() == ["TIME", "UID", "SERVER", "TOOL", "OUTCOME", "MS", "USER", "ERROR"]
+        assert fine.split()[3:] == ["time", "get_current_time", "ok", "1,234.5", "alice"]
+        assert slow.split()[3:11] == ["time", "convert", "timeout", "1.5", "bob", "no", "answer", "for"]
+        assert under_way.split()[3:] == ["time", "convert", "in_progress", "alice"]
         began = datetime.fromisoformat("T".join(slow.split()[:2])).astimezone()
         assert 50 < time.time() - began.timestamp() < 120
 
@@ -76,7 +47,7 @@ class TestTheTable:
         printed = capsys.readouterr().out
         assert "\x1b" not in printed
         assert r"\x1b[31m" in printed
-        assert max(map(len, printed.splitlines())) < 200
+        assert max(map(len, printed.splitlines())) < 220
 
     def test_says_when_it_is_empty(self, filled: Filled, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["calls", "--config", filled(three), "--since", "0s"]) == 0
@@ -99,6 +70,10 @@ class TestFilters:
             (["--until", "10m"], ["ok"]),
             (["--since", "1d", "--until", "1m", "--user", "alice"], ["ok"]),
             (["--limit", "2"], ["timeout", None]),
+            (["--min-ms", "1000"], ["ok"]),
+            (["--error", "No Answer"], ["timeout"]),
+            (["--session", "999"], []),
+            (["--trace", "ab" * 16], []),
         ],
     )
     def test_choose_calls(
@@ -123,6 +98,13 @@ class TestFilters:
             (["--limit", "0"], "--limit: '0' is no number from 1 to 10000"),
             (["--limit", "ten"], "--limit: 'ten' is no number from 1 to 10000"),
             (["--follow", "--until", "1m"], "--follow and --until exclude each other"),
+            (["--follow", "--before", "AAAAAAAAAAAAAAAA"], "--follow and --before exclude each other"),
+            (["--min-ms", "long"], "--min-ms: 'long' is no number of milliseconds; write 250, or 0.5"),
+            (
+                ["--before", "x"],
+                "--before: 'x' is no place in a list of calls; "
+                "take the one that was told at the end of the page before",
+            ),
         ],
     )
     def test_that_make_no_sense_are_one_line_and_exit_code_2(
@@ -137,6 +119,26 @@ class TestFilters:
         file.write_text(f"database: {{url: 'sqlite:///{tmp_path}/new.db'}}\n")
         assert main(["calls", "--config", str(file), "--server", "time"]) == 2
         assert capsys.readouterr().err == "mcp-gateway: --server: 'time' is not known; there is none\n"
+
+
+class TestPages:
+    def test_lead_from_one_to_the_one_before(self, filled: Filled, capsys: pytest.CaptureFixture[str]) -> None:
+        words, seen = ["calls", "--json", "--config", filled(three), "--limit", "1"], []
+        for _ in range(3):
+            assert main(words) == 0
+            printed, told = capsys.readouterr()
+            seen.append(json.loads(printed)["outcome"])
+            words = [*words[:6], "--before", told.partition("--before ")[2].strip()]
+        assert (seen, told) == ([None, "timeout", "ok"], "")
+
+    def test_go_as_far_back_as_it_takes(self, filled: Filled, capsys: pytest.CaptureFixture[str]) -> None:
+        async def many(here: World, writer: Any) -> None:
+            await here.record(writer, started_us=now_us() - 7_200_000_000, end={"total_us": 9_000_000})
+            for _ in range(10_050):
+                await here.record(writer)
+
+        assert main(["calls", "--json", "--config", filled(many), "--min-ms", "9000"]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 1
 
 
 class TestJson:

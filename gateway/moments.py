@@ -1,4 +1,4 @@
-"""Moments as people write them on a command line.
+"""Moments as people write them, on a command line or in a query.
 
 Which question: when is `10m` ago, or `2026-01-31T08:30`? Pure: now is an argument. The rule: what cannot be read is
 answered with what was probably meant.
@@ -16,16 +16,20 @@ _AGO = re.compile(r"([0-9]{1,9})([smhdw])")
 _NEARLY_AGO = re.compile(r"\W*([0-9]{1,9})\s*([smhdw])[a-z]*(\s+ago)?\W*", re.IGNORECASE)
 
 
-def moment(text: str, now: datetime) -> datetime:
+def moment(text: str, now: datetime, *, zoned: bool = False) -> datetime:
     """The moment that `text` means, in UTC: so long before `now`, or a date with or without a time (ISO 8601), local
-    unless it names a zone. Raises ValueError whose message says what may be written.
+    unless it names a zone, which it must where it is `zoned`. Raises ValueError whose message says what may be written.
     """
     if (ago := _AGO.fullmatch(text)) is not None:
         return _before(now, int(ago[1]), ago[2])
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
+        found = datetime.fromisoformat(text)
+        utc = found.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r} is no time; {_meant(text)}") from None
+    if zoned and found.tzinfo is None:
+        raise ValueError(f"{text!r} names no zone; write 2026-01-31T08:30Z, or how long ago it was, 2h")
+    return utc
 
 
 def _before(now: datetime, number: int, unit: str) -> datetime:
