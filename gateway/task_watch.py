@@ -46,11 +46,14 @@ class TaskWatch:
         self._listen = listen
         self._settled = asyncio.Event()
 
-    async def settled(self) -> None:
-        """Wait until the server has agreed or refused, some seconds at most."""
+    async def settled(self, within: float = ACKNOWLEDGED_WITHIN) -> None:
+        """Wait until the server has agreed or refused, `within` seconds at most. What it agrees to later is not
+        honoured: the client has been told by then what is.
+        """
         with suppress(TimeoutError):
-            async with asyncio.timeout(ACKNOWLEDGED_WITHIN):
+            async with asyncio.timeout(within):
                 await self._settled.wait()
+        self._settled.set()
 
     async def run(self, upstream: Forwarder) -> None:
         """Pass on what the server tells, until it ends that; cancelling calls it off at the server."""
@@ -60,6 +63,8 @@ class TaskWatch:
                     if message.kind is not MessageKind.NOTIFICATION or message.method == CANCELLED:
                         return
                     self._take(message)
+                    if self._settled.is_set() and not self.honoured:
+                        return
         except GatewayError:
             pass  # a server that cannot be asked tells of nothing
         finally:

@@ -111,3 +111,22 @@ async def test_a_server_that_is_not_there_tells_of_nothing(unused_tcp_port: int)
             assert watch.honoured == ()
             await task
         await upstream.close()
+
+
+async def test_what_a_server_agrees_to_when_the_client_was_answered_already_is_not_told() -> None:
+    async with McpServer(modern=True) as server, client_session() as http:
+        listens, upstream = Listens(server), Upstream(terms(url=server.url), http)
+        listens.honour = None
+        listen, watch = listening()
+        tasks = Tasks("test")
+        async with asyncio.timeout(10):
+            task = tasks.spawn(watch.run(upstream), "watch")
+            opened = await listens.opened()
+            await watch.settled(0.01)
+            await opened.acknowledge()
+            await opened.say("notifications/tasks", taskId="t", status="working")
+            await task
+            await opened.asked.gone.wait()
+        assert (watch.honoured, listen.size) == ((), 0)
+        await upstream.close()
+        await tasks.close()
