@@ -7,7 +7,7 @@ bytes, and whatever is not all of it says so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,8 @@ from msgspec import Raw
 from gateway.protocol import texts
 from storage.call_details import CallDetail, Chat
 from storage.calls import CallRow
+
+COLUMNS = tuple(field.name for field in fields(CallRow))
 
 OMITTED = "$omitted"
 """The member of a JSON column that stands for a payload which is not there; its value says why."""
@@ -51,7 +53,8 @@ def response_of(call: CallDetail) -> Side | None:
 
 def brief(row: CallRow) -> dict[str, Any]:
     """A call without its payloads."""
-    return {name: _iso(value) if isinstance(value, datetime) else value for name, value in asdict(row).items()}
+    values = ((name, getattr(row, name)) for name in COLUMNS)
+    return {name: _iso(value) if isinstance(value, datetime) else value for name, value in values}
 
 
 def with_payloads(call: CallDetail) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -89,6 +89,10 @@ class CallRow:
         return Cursor(self.created_at, self.id)
 
 
+_SAME = tuple(field.name for field in fields(CallRow) if field.name in server_calls.c)
+"""What is called the same in the table."""
+
+
 class Page(NamedTuple):
     """Some calls in order, and the place where the next page begins; None once there is nothing more.
 
@@ -136,7 +140,7 @@ def rows_where(*conditions: ColumnElement[bool]) -> Select[Any]:
 
 def row_of(row: Row[Any]) -> CallRow:
     """One row of `rows_where`."""
-    same = {name: getattr(row, name) for name in CallRow.__dataclass_fields__ if hasattr(row, name)}
+    same = {name: getattr(row, name) for name in _SAME}
     return CallRow(
         **same,
         server=row.slug or row.server_name or str(row.server_id),

@@ -13,18 +13,16 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Any, BinaryIO
 
-from gateway.call_shapes import brief, json_text, request_of, response_of, with_payloads
+from gateway.call_shapes import COLUMNS, brief, json_text, request_of, response_of, with_payloads
 from gateway.cli.calls.choosing import add_flags, chosen
 from gateway.cli.common import add_config_argument, database_in, opened
 from gateway.cli.failures import Misused
 from gateway.cli.progress import Bar
-from gateway.cli.rendering import counted
 from storage.call_details import CallDetail, details
 from storage.call_filters import CallFilter
 from storage.calls import CallRow, page
@@ -32,7 +30,6 @@ from storage.database import Database
 
 ROWS_AT_ONCE = 1_000
 PAYLOADS_AT_ONCE = 50
-COLUMNS = tuple(field.name for field in fields(CallRow))
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula, when a text begins with it."""
 
@@ -71,7 +68,8 @@ async def export(arguments: argparse.Namespace) -> int:
         with _destination(arguments.output) as file:
             written = await _export(db, wanted, file, write, payloads=arguments.payloads)
     place = f" to {arguments.output}" if arguments.output else ""
-    print(f"{counted(written, 'call')} exported{place} in {monotonic() - began:.1f} s", file=sys.stderr)
+    calls = "1 call" if written == 1 else f"{written:,} calls"
+    print(f"{calls} exported{place} in {monotonic() - began:.1f} s", file=sys.stderr)
     return 0
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from gateway.call_shapes import COLUMNS
 from gateway.cli import main
-from gateway.cli.calls.exporting import COLUMNS, ROWS_AT_ONCE
+from gateway.cli.calls.exporting import ROWS_AT_ONCE
 from storage.records import Outcome
 from tests.gateway.cli.calls.conftest import Filled
 from tests.support.recording import REQUEST, RESPONSE, World, now_us
