@@ -107,7 +107,7 @@ async def running(
     configuration: Configuration, surroundings: Surroundings, sealing_keys: Path, records: Path
 ) -> AsyncIterator[Gateway]:
     """A gateway that serves `configuration` until the context ends, and then drains. `records` is the folder of its
-    journals, unless the configuration names one.
+    journals.
 
     Raises `ConfigErrors`, `StorageError`, `GatewayError` and `OSError` before it serves.
     """
@@ -116,7 +116,7 @@ async def running(
         stack.push_async_callback(db.close)
         await _prepare(db)
         gateway = _Builder(configuration, surroundings, db, stack)
-        yield await gateway.build(sealing_keys, configuration.recording.journal.path or records)
+        yield await gateway.build(sealing_keys, records)
 
 
 class _Builder:

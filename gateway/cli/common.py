@@ -21,8 +21,9 @@ from pydantic import BaseModel
 from gateway.config import MAX_CHARACTERS, ConfigErrors, Configuration, Part, Place, Problem, dotenv, parse, section
 from storage import migrate
 from storage.database import Database
+from storage.dialects import address_of
 from storage.errors import DatabaseMisconfigured
-from storage.settings import DatabaseSettings
+from storage.settings import DatabaseSettings, JournalSettings
 
 DEFAULT_FILE = "config.yaml"
 FILE_VARIABLE = "MCP_GATEWAY_CONFIG"
@@ -81,6 +82,20 @@ def database_in(file: str) -> Database:
     """The database that `file` names, whatever else is in the file; nothing is opened. Raises `ConfigErrors`."""
     part = section_of(file, "database", DatabaseSettings)
     return _database(part.value, part.place(("database", "url")))
+
+
+def beside(url: str, file: Path, name: str) -> Path:
+    """Where what belongs to one gateway lives: beside the embedded database of `url`, else beside its configuration."""
+    address = address_of(url)
+    database = address.url.database
+    if address.dialect == "sqlite" and database and database != ":memory:":
+        return Path(f"{database}.{name}")
+    return file.with_name(f"mcp-gateway.{name}")
+
+
+def records_of(database: DatabaseSettings, journal: JournalSettings, file: Path) -> Path:
+    """The folder of the journals."""
+    return journal.path or beside(database.url, file, "records")
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ import uvloop
 from gateway import __version__
 from gateway.access import is_loopback
 from gateway.app import Gateway, running
-from gateway.cli.common import Flags, add_config_argument, configuration
+from gateway.cli.common import Flags, add_config_argument, beside, configuration, records_of
 from gateway.cli.invocation import program
 from gateway.cli.rendering import counted
 from gateway.config import Configuration
@@ -30,7 +30,6 @@ from gateway.logs import configure
 from gateway.protocol.listed import Listed
 from gateway.redact import KnownSecrets
 from gateway.routing import AGGREGATE, Endpoint, RoutingTable
-from storage.dialects import address_of
 from storage.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -79,7 +78,8 @@ async def _serve(arguments: argparse.Namespace) -> int:
     surroundings = Surroundings(path, load, secrets)
     signals = Tasks("serve")
     stop = _stop_on_signals()
-    keys, records = beside(config, path, "sealing-keys"), beside(config, path, "records")
+    keys = beside(config.database.url, path, "sealing-keys")
+    records = records_of(config.database, config.recording.journal, path)
     async with running(config, surroundings, keys, records) as gateway:
         _reload_on_hangup(gateway.control, signals)
         greeting = signals.spawn(_greet(gateway, by_flags=bool(flags)), "banner")  # no signal waits for slow servers
@@ -104,15 +104,6 @@ async def banner(gateway: Gateway, *, by_flags: bool) -> str:
     commands = ("servers", f"call {' --input '.join(_example(table))}{f' --url {url}' if by_flags else ''}", "calls")
     lines += [f"  {program()} {command}" for command in commands]
     return "\n".join(["", *lines, "", _addresses(gateway.control.configuration, url.removesuffix("/mcp")), ""])
-
-
-def beside(config: Configuration, path: Path, name: str) -> Path:
-    """Where what belongs to this gateway lives: beside an embedded database, else beside the configuration."""
-    address = address_of(config.database.url)
-    file = address.url.database
-    if address.dialect == "sqlite" and file and file != ":memory:":
-        return Path(f"{file}.{name}")
-    return path.with_name(f"mcp-gateway.{name}")
 
 
 def _servers(table: RoutingTable) -> list[str]:

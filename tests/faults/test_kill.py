@@ -41,17 +41,18 @@ async def test_a_gateway_that_is_killed_at_random_moments_loses_nothing(
             await waiting.until(lambda: settled(traffic, db), every=0.1)
             assert broken(traffic, await rows(db)) == []
             assert len(traffic.answered) > KILLS
-            verified = gateway.run("calls", "verify")
+            verified = await asyncio.to_thread(gateway.run, "calls", "verify")
             assert verified.returncode == 0, verified.stdout + verified.stderr
-            uid = await _delete_one(db)
-            verified = gateway.run("calls", "verify")
+            journal, seq = await _delete_one(db)
+            verified = await asyncio.to_thread(gateway.run, "calls", "verify")
             assert verified.returncode == 1
-            assert uid in verified.stdout
+            assert f"journal {journal:016x}: there is no row of call {seq} of it" in verified.stdout
 
 
-async def _delete_one(db: Database) -> str:
-    """The uid of a call whose row is gone now."""
+async def _delete_one(db: Database) -> tuple[int, int]:
+    """The journal and the number of a call whose row is gone now."""
+    calls = server_calls.c
     async with db.writing() as connection:
-        uid = (await connection.execute(select(server_calls.c.call_uid).order_by(server_calls.c.id).limit(1))).scalar()
-        await connection.execute(delete(server_calls).where(server_calls.c.call_uid == uid))
-    return str(uid)
+        row = (await connection.execute(select(calls.id, calls.journal_id, calls.journal_seq).limit(1))).one()
+        await connection.execute(delete(server_calls).where(calls.id == row.id))
+    return row.journal_id, row.journal_seq

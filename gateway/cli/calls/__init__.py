@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from gateway.cli.calls import exporting, listing, replaying, story
+from gateway.cli.calls import exporting, listing, replaying, story, verifying
 
 EPILOG = """\
 examples:
@@ -20,6 +20,7 @@ examples:
   mcp-gateway calls show 019ab3c41f2e7
   mcp-gateway calls export --since 1d --output calls.ndjson
   mcp-gateway calls replay 019ab3c41f2e7
+  mcp-gateway calls verify
 """
 
 
@@ -34,5 +35,5 @@ def add_parser(subparsers: Any) -> None:
     )
     listing.add_arguments(parser)
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for verb in (story, exporting, replaying):
+    for verb in (story, exporting, replaying, verifying):
         verb.add_verb(verbs)
