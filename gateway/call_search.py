@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
@@ -107,6 +107,26 @@ def number(param: str, text: str, most: int) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and 1 <= int(text) <= most):
         raise Mistake(param, f"{text[:LONGEST]!r} is no number from 1 to {most}")
     return int(text)
+
+
+def truth(param: str, text: str) -> bool:
+    """Raises `Mistake`."""
+    if text not in ("true", "false"):
+        raise Mistake(param, f"{text[:LONGEST]!r} is neither true nor false")
+    return text == "true"
+
+
+def check_names(names: Iterable[str], known: Collection[str]) -> None:
+    """Raises `Mistake` for a parameter that is not known, since it should have narrowed the answer, or comes twice."""
+    seen = set[str]()
+    for name in names:
+        if name not in known:
+            meant = nearest(name[:LONGEST], known)
+            hint = f"did you mean {meant}?" if meant else f"there is {', '.join(known) or 'none'}"
+            raise Mistake(name[:LONGEST], f"is not known here; {hint}")
+        if name in seen:
+            raise Mistake(name, "is given twice; leave one out")
+        seen.add(name)
 
 
 def uid(param: str, text: str) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from aiohttp import hdrs, web
 
@@ -21,7 +22,6 @@ from gateway import call_search, call_shapes
 from gateway.access import Frontier
 from gateway.call_search import Asked, Mistake
 from gateway.chat_calls import refusal
-from gateway.config.keys import nearest
 from gateway.errors import GatewayError, Kind
 from gateway.http.feed import NDJSON, SSE, Feed
 from gateway.http.reply import Patience, Reply, Streams, accepts
@@ -104,15 +104,15 @@ class CallsDoor:
         async with self._reading():
             query = await self._query(request, caller)
         if query.follow:
-            return await self._follow(request, query, headers)
+            return await self._follow(request, caller, query, headers)
         rows, more = await self._page(query)
         shape = {"calls": [call_shapes.brief(row) for row in rows], "next": None if more is None else more.token}
         return await self._answer(request, shape, headers)
 
     async def _show(self, request: web.Request, caller: Caller, headers: Mapping[str, str]) -> web.StreamResponse:
         self._admit(request, caller)
-        _check_names(request.query, ())
         with _told():
+            call_search.check_names([name for name, _ in request.query.items()], ())
             uid = call_search.uid("uid", request.match_info["uid"])
         async with self._reading():
             found = await find(self._db, uid, user_id=_own_id(caller))
@@ -132,11 +132,11 @@ class CallsDoor:
 
     async def _query(self, request: web.Request, caller: Caller) -> _Query:
         given = request.query
-        _check_names(given, PARAMS)
         with _told():
+            call_search.check_names([name for name, _ in given.items()], PARAMS)
             limit = call_search.number("limit", given.get("limit", str(USUAL_LIMIT)), MOST_LIMIT)
             before = call_search.place("before", given.get("before"))
-            follow = _truth("follow", given.get("follow", "false"))
+            follow = call_search.truth("follow", given.get("follow", "false"))
             asked = Asked(**{name: given[name] for name in call_search.PARAMS if name in given})
             own = None if caller.admin else caller
             wanted = await call_search.wanted(self._db, asked, datetime.now(UTC), own=own, zoned=True)
@@ -156,8 +156,10 @@ class CallsDoor:
             if place is None or len(rows) == query.limit or time.monotonic() >= until:
                 return Page(rows, place)
 
-    async def _follow(self, request: web.Request, query: _Query, headers: Mapping[str, str]) -> web.StreamResponse:
-        """The newest calls, oldest first, then those that end, until the client goes or the gateway stops."""
+    async def _follow(
+        self, request: web.Request, caller: Caller, query: _Query, headers: Mapping[str, str]
+    ) -> web.StreamResponse:
+        """The newest calls, oldest first, then those that end, until the client goes, its key or the gateway."""
         if self._followers >= MOST_FOLLOWERS:
             words = f"{MOST_FOLLOWERS} clients follow calls already; ask again later, or ask for pages"
             raise GatewayError(Kind.BUSY, words)
@@ -165,14 +167,15 @@ class CallsDoor:
         feed = Feed(request, self._patience, headers)
         self._streams.stream_opened()
         try:
-            async for rows in self._news(query):
-                await feed.tell(call_shapes.json_text(call_shapes.brief(row)) for row in rows)
+            async with aclosing(self._news(query, partial(self._is_admitted, request, caller))) as news:
+                async for rows in news:
+                    await feed.tell(call_shapes.json_text(call_shapes.brief(row)) for row in rows)
             return await feed.end()
         finally:
             self._streams.stream_closed()
             self._followers -= 1
 
-    async def _news(self, query: _Query) -> AsyncIterator[list[CallRow]]:
+    async def _news(self, query: _Query, goes_on: Callable[[], bool]) -> AsyncGenerator[list[CallRow], None]:
         """Follows before it looks, so that nothing that ends meanwhile is missed."""
         follower = Follower(self._db, query.wanted)
         async with self._reading():
@@ -180,11 +183,22 @@ class CallsDoor:
         rows, _ = await self._page(query)
         told = {(row.id, row.outcome) for row in rows}
         yield rows[::-1]
-        while not self._pipeline.draining:
+        while goes_on():
             await asyncio.sleep(POLL_SECONDS)
-            async with self._reading():
-                rows = await follower.poll()
+            try:
+                async with self._reading():
+                    rows = await follower.poll()
+            except GatewayError:
+                rows = []  # the database is away: what ends meanwhile is told once it is back
             yield [row for row in rows if (row.id, row.outcome) not in told]
+
+    def _is_admitted(self, request: web.Request, caller: Caller) -> bool:
+        """Whether who follows would still come in, and as the same caller."""
+        try:
+            now = self._pipeline.authenticate(request.headers.get(hdrs.AUTHORIZATION), request.headers.get("X-API-Key"))
+        except GatewayError:
+            return False
+        return now == caller and not self._pipeline.draining
 
     async def _answer(self, request: web.Request, shape: object, headers: Mapping[str, str]) -> web.StreamResponse:
         reply = Reply(request, self._tasks, self._patience, {}, self._streams)
@@ -215,25 +229,6 @@ def _told() -> Iterator[None]:
 def _mistaken(mistake: Mistake) -> GatewayError:
     data = {"param": mistake.param}
     return GatewayError(Kind.INVALID_REQUEST, f"{mistake.param}: {mistake.message}", data=data)
-
-
-def _check_names(given: Mapping[str, str], known: tuple[str, ...]) -> None:
-    """A parameter that we do not know should have narrowed the answer: it must not be ignored."""
-    seen = set[str]()
-    for name, _ in list(given.items()):  # only its items have a name twice that is given twice
-        if name not in known:
-            meant = nearest(name[: call_search.LONGEST], known)
-            hint = f"did you mean {meant}?" if meant else f"there is {', '.join(known) or 'none'}"
-            raise _mistaken(Mistake(name[: call_search.LONGEST], f"is not known here; {hint}"))
-        if name in seen:
-            raise _mistaken(Mistake(name, "is given twice; leave one out"))
-        seen.add(name)
-
-
-def _truth(param: str, text: str) -> bool:
-    if text not in ("true", "false"):
-        raise Mistake(param, f"{text[: call_search.LONGEST]!r} is neither true nor false")
-    return text == "true"
 
 
 def _check_media(request: web.Request, follow: bool) -> None:

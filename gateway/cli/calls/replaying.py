@@ -31,13 +31,14 @@ from gateway.cli.durations import seconds
 from gateway.cli.failures import Failed, Misused
 from gateway.protocol import headers, texts
 from gateway.protocol.results import error_for
+from gateway.protocol.texts import NotAnObject
 from gateway.protocol.versions import Era
 from gateway.redact import MARK, Redactor
 from storage import catalogs, registry
 from storage.call_details import CallDetail, find
 from storage.calls import CallRow
 from storage.database import Database
-from storage.errors import DatabaseUnavailable
+from storage.errors import StorageError
 from storage.records import Outcome
 
 SAME, DIFFERS = 0, 1
@@ -89,10 +90,11 @@ async def replay(arguments: argparse.Namespace) -> int:
         began = monotonic()
         async with asyncio.timeout(arguments.timeout):
             new = await _sent(again, Target(f"{url}/servers/{again.slug}/mcp", key))
+        _members(new, "the new answer")
         spent = (monotonic() - began) * 1_000
     except TimeoutError as error:
         raise CouldNot(f"no answer within {arguments.timeout:g} s; --timeout waits longer") from error
-    except (Failed, DatabaseUnavailable) as error:
+    except (Failed, StorageError) as error:
         raise CouldNot(str(error)) from error
     return _tell(again, new, spent, as_json=arguments.json)
 
@@ -117,7 +119,7 @@ def _params(call: CallDetail) -> Mapping[str, Raw]:
     text = _whole(side, "the request")
     if MARK in text:
         raise CouldNot("the request holds [redacted] where a secret was; what was really sent is not known")
-    members = texts.members(text)
+    members = _members(text, "the request")
     if "inputResponses" in members:
         raise CouldNot(f"the call is round {row.round} of an operation, and answers what the server asked in another")
     if READ_ONLY[row.method] not in members:
@@ -131,10 +133,18 @@ def _answer(call: CallDetail) -> bytes | None:
     if side is None:
         return None
     text = _whole(side, "the answer")
-    if row.outcome != Outcome.PROTOCOL_ERROR or "code" not in texts.members(text):
+    members = _members(text, "the answer")
+    if row.outcome != Outcome.PROTOCOL_ERROR or "code" not in members:
         return text
     server = Era(row.server_era) if row.server_era in list(Era) else None
     return bytes(error_for(Raw(text), client=_era(row), server=server))
+
+
+def _members(text: bytes, what: str) -> dict[str, Raw]:
+    try:
+        return texts.members(text)
+    except NotAnObject as error:
+        raise CouldNot(f"{what} is no JSON object") from error
 
 
 def _era(row: CallRow) -> Era:

@@ -173,6 +173,7 @@ async def test_a_uid_that_is_none_a_method_and_a_medium_are_refused(gateway):
     assert (await get(gateway, f"{CALLS}?follow=true", Accept="text/html"))[0] == 406
 
 
+@pytest.mark.trap(59)
 async def test_a_page_of_a_rebound_name_reads_nothing(gateway):
     answer = await gateway.client.get(gateway.root + CALLS, headers={"Host": "evil.example"})
     assert answer.status == 421
@@ -230,6 +231,7 @@ class TestFollowing:
                 await guarded.call("demo__echo", headers=bearer(name))
             assert (await read())["user"] == "alice"
 
+    @pytest.mark.trap(72)
     async def test_ends_when_the_gateway_does(self, tmp_path):
         async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as client:
             async with demo(tmp_path) as gateway:
@@ -238,6 +240,20 @@ class TestFollowing:
                 answer = await client.get(f"{gateway.root}{CALLS}?follow=true")
                 await answer.content.readline()
             assert await answer.read() == b""
+
+    async def test_survives_a_database_that_is_away_and_tells_what_ended_meanwhile(self, gateway):
+        async with asyncio.timeout(PATIENCE), following(gateway) as read:
+            with away():
+                await gateway.call("demo__echo")
+                await gateway.until(lambda: gateway.inside.writer.trouble)
+            assert (await read())["tool"] == "echo"
+
+    async def test_ends_when_its_key_is_taken_away(self, guarded):
+        async with asyncio.timeout(PATIENCE):
+            answer = await guarded.client.get(f"{guarded.root}{CALLS}?follow=true", headers=bearer("alice"))
+            whole = json.loads(guarded.file.read_text())
+            guarded.write({**whole, "auth": {"keys": [key("bob")]}})
+            assert (await answer.read()).strip() == b""
 
     async def test_is_for_so_many_at_once_and_a_place_is_free_again_once_left(self, gateway):
         async with asyncio.timeout(PATIENCE):
