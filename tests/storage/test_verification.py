@@ -26,6 +26,7 @@ async def test_nothing_is_when_every_call_has_its_row(here: World) -> None:
             await here.record(first)
             await here.record(second)
         await second.started(here.started())
+        await first.flush()
         await second.flush()
         found = await verify(here.db, None)
         assert (found.complete, found.journals, found.calls) == (True, 2, 11)
