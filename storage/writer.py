@@ -41,6 +41,9 @@ from storage.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
+UNREADABLE = 1.0
+"""Seconds until a journal that could not be read is tried again."""
+
 DIRECTLY = 2.0
 """Seconds for the row of a call whose end the journal did not take."""
 
@@ -269,12 +272,13 @@ class Writer:
             log.warning("records fill recording.pending_bytes; from frame %d on they wait on the disk alone", number)
         return False
 
-    def _take_up(self) -> None:
+    async def _take_up(self) -> None:
         """Go on with what waits on the disk alone."""
         try:
             stored = self._diary.read(self._intake.accepted, self._settings.batch_bytes)
         except JournalFailed as error:
             log.error("%s", error)
+            await asyncio.sleep(UNREADABLE)
             return
         at = self._behind_since or monotonic()
         for frame in stored:
@@ -299,7 +303,7 @@ class Writer:
         """Wait until there is a batch to write; False when the writer is closing and nothing is left."""
         while (oldest := self._intake.oldest) is None:
             if self._behind_since is not None:
-                self._take_up()
+                await self._take_up()
             elif self._closing:
                 return False
             else:

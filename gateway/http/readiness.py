@@ -148,9 +148,10 @@ def records_check(backlog: Backlog) -> Check:
 
     async def check() -> Reason:
         if backlog.is_full:
-            return Reason("records", False, "too many records wait to be written (recording.pending_bytes)")
+            why = backlog.trouble or "too many records wait to be written"
+            return Reason("records", False, f"no new call can be recorded: {why}")
         if backlog.trouble is not None:
-            return Reason("records", False, f"{backlog.pending} records wait in memory: {backlog.trouble}", True)
+            return Reason("records", False, f"{backlog.pending} records wait: {backlog.trouble}", True)
         return Reason("records", True, "room for new calls")
 
     return check

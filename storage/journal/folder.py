@@ -106,6 +106,15 @@ def name_of(journal_id: int) -> str:
     return f"{journal_id:016x}"
 
 
+def synced(directory: Path) -> None:
+    """Have the disk know which files are in `directory`. Raises `OSError`."""
+    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 def abandoned(directory: Path) -> Iterator[Abandoned]:
     """The journals in `directory` that nobody has, each taken. Raises `OSError`."""
     for path in sorted(directory.iterdir()) if directory.exists() else ():

@@ -24,7 +24,7 @@ import msgspec
 from storage.errors import JournalFailed, JournalFull, JournalUnusable
 from storage.journal import bodies, frames
 from storage.journal.bodies import Ended, Opened
-from storage.journal.folder import LOCK, name_of
+from storage.journal.folder import LOCK, name_of, synced
 from storage.journal.frames import FRAME_BYTES, SEGMENT_BYTES, Frame, SegmentHeader, Type
 from storage.journal.segment import Segment, Write, file_of
 from storage.journal.tail import Tail
@@ -103,6 +103,8 @@ class Journal:
             lock = os.open(made / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             made.rename(folder)  # nobody looks into it before it is locked
+            if settings.fsync != "off":
+                synced(directory)
             return cls(folder, settings, id=journal_id, lock=lock, now=now, write=write)
         except OSError as error:
             words = f"records cannot be journalled in {directory} ({error.strerror or error})"
@@ -232,6 +234,8 @@ class Journal:
                 raise
             raise JournalFull(f"there is no room for the journal in {self.path.parent}: {error.strerror}") from error
         self._segments.append(segment)
+        if self._settings.fsync != "off":
+            synced(self.path)
 
     def _append(self, type: Type, body: bytes) -> _Place:
         """Write a frame into the first segment that has room for it. Raises `JournalFailed`."""
@@ -243,9 +247,7 @@ class Journal:
             if segment.room < len(text):
                 continue
             try:
-                at = segment.append(text, number)
-                if self._settings.fsync == "call":
-                    segment.sync()
+                at = self._written_to(segment, text, number)
             except OSError as error:
                 problem = error
                 continue
@@ -254,6 +256,18 @@ class Journal:
         why = "no segment has room" if problem is None else problem.strerror or str(problem)
         self.trouble = f"the journal in {self.path.parent} takes no frames: {why}"
         raise JournalFailed(self.trouble)
+
+    def _written_to(self, segment: Segment, text: bytes, number: int) -> int:
+        """The frame's offset. Raises `OSError`; then nothing of it is there."""
+        last = segment.last
+        at = segment.append(text, number)
+        if self._settings.fsync == "call":
+            try:
+                segment.sync()
+            except OSError:
+                segment.retract(at, last)
+                raise
+        return at
 
     def _let_go(self) -> bool:
         """Delete the oldest segment that is in the database; what is open there is written anew. False when that

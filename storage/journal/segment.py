@@ -70,12 +70,23 @@ class Segment:
         """Bytes that were written. Raises `OSError`."""
         return os.pread(self._open_file, min(size, self.end - start), start)
 
+    def retract(self, at: int, last: int) -> None:
+        """Take back the newest frame, which begins at the offset `at`; `last` is the number of the one before."""
+        self._take_back(at, self.end - at)
+        self.end, self.last = at, last
+
     def sync(self) -> None:
-        """Wait until what was written is on the disk itself. Any thread may. Raises `OSError`."""
+        """Wait until what was written is on the disk itself. Any thread may. Raises `OSError`; what the system could
+        not bring there it may have dropped, and nothing is added to it.
+        """
         with self._lock:
             if self._dirty and self._file is not None:
                 self._dirty = False
-                os.fdatasync(self._file)
+                try:
+                    os.fdatasync(self._file)
+                except OSError:
+                    self.failed = True
+                    raise
 
     def close(self) -> None:
         """Let go of the file."""

@@ -52,19 +52,26 @@ async def test_a_database_that_is_away_degrades_the_gateway_and_calls_are_record
         assert (await ready(gateway))[1]["degraded"] == []
 
 
-async def test_a_gateway_without_room_for_records_is_unready(tmp_path):
-    async with demo(tmp_path, recording={"pending_bytes": 1_048_576}) as gateway:
+@pytest.mark.trap(50)
+@pytest.mark.parametrize(
+    "recording", [{"pending_bytes": 1_048_576, "journal": {"enabled": False}}, {"journal": {"bytes": 1 << 20}}]
+)
+async def test_a_gateway_without_room_for_records_is_unready(tmp_path, recording):
+    async with demo(tmp_path, recording=recording) as gateway:
         await gateway.until(gateway.tools)
         with away():
-            filler = {"filler": "x" * 300_000}
-            for _ in range(8):
-                await gateway.call("demo__count", filler)
-            await gateway.until(lambda: gateway.call("demo__count", {"x": "y" * 5_000}))
-            while not gateway.inside.writer.is_full:
-                await gateway.call("demo__count")
+            refused = None
+            while refused is None:
+                answer = await gateway.call("demo__count", {"filler": "x" * 20_000})
+                refused = answer.get("error")
+            assert "no call is taken that could not be recorded" in refused["message"]
+            await gateway.until(lambda: gateway.inside.writer.is_full)
             status, report = await ready(gateway)
             assert (status, report["status"]) == (503, "unready")
             assert await metric(gateway, "mcp_gateway_ready 0.0")
+        await gateway.rows()
+        assert (await ready(gateway))[0] == 200
+        assert "result" in await gateway.call("demo__count")
 
 
 async def test_a_file_that_changed_while_the_database_was_away_is_taken_over_when_it_is_back(tmp_path):

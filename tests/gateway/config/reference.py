@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from gateway.config.keys import element_of, fields_of, is_section
 from gateway.config.overrides import settable, variable_of
 from gateway.settings import ApiKey, Config, Group, ServerSpec
+from storage.settings import JournalSettings
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration.md"
 BEGIN, END = "<!-- keys: made by tests/gateway/config/reference.py -->", "<!-- /keys -->"
@@ -26,7 +27,13 @@ _KINDS = {str: "text", int: "whole number", float: "number", bool: "true or fals
 def reference() -> str:
     """Every section with its keys."""
     sections = {name: kind for name, kind in fields_of(Config).items() if is_section(kind)}
-    named = {**sections, "auth.keys[]": ApiKey, "groups.NAME": Group, "servers.NAME": ServerSpec}
+    parts = {
+        "auth.keys[]": ApiKey,
+        "groups.NAME": Group,
+        "recording.journal": JournalSettings,
+        "servers.NAME": ServerSpec,
+    }
+    named = {**sections, **parts}
     return "\n".join(line for name in sorted(named) for line in _section(name, named[name]))
 
 
@@ -38,16 +45,16 @@ def renewed(text: str) -> str:
 
 
 def _section(name: str, kind: type[BaseModel]) -> Iterator[str]:
-    with_variables = name in Config.model_fields
+    variables = {".".join(path): variable_of(path) for path, _ in settable()}
+    with_variables = name in Config.model_fields or any(path.startswith(f"{name}.") for path in variables)
     yield f"### `{name}`\n"
     yield "| key | value | default | meaning |" + (" variable |" if with_variables else "")
     yield "|---|---|---|---|" + ("---|" if with_variables else "")
-    variables = {path: variable_of(path) for path, _ in settable()}
     for key, value in fields_of(kind).items():
         field = kind.model_fields[key]
         cells = [f"`{key}`", _value(value, field), _default(field), field.description or ""]
         if with_variables:
-            cells.append(f"`{variables[name, key]}`" if (name, key) in variables else "")
+            cells.append(f"`{variables[path]}`" if (path := f"{name}.{key}") in variables else "")
         yield f"| {' | '.join(cells)} |"
     yield ""
 
@@ -81,7 +88,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "needed"
     value = field.default
-    if value in (None, "", (), {}):
+    if value in (None, "", (), {}) or isinstance(value, BaseModel):
         return ""
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 

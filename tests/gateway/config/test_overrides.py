@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import attrgetter
 
 import pytest
 
@@ -22,13 +23,12 @@ def test_no_two_keys_share_a_variable() -> None:
 @pytest.mark.parametrize("path", [path for path, _ in settable()], ids=variable_of)
 def test_every_variable_reaches_its_key(path: tuple[str, ...]) -> None:
     """A key that takes any text has it; another one complains of it, naming the variable."""
-    section, key = path
     name, text = variable_of(path), "no such word"
     try:
-        value = getattr(getattr(parsed("servers: {}", {name: text}), section), key)
+        value = attrgetter(".".join(path))(parsed("servers: {}", {name: text}))
     except ConfigErrors as error:
         value = str(error)
-    assert value in (text, (text,)) or value.startswith(f"environment variable {name}: {section}.{key} ")
+    assert value in (text, (text,)) or value.startswith(f"environment variable {name}: {'.'.join(path)} ")
 
 
 @pytest.mark.parametrize(

@@ -105,4 +105,4 @@ async def test_full_records_and_draining_take_the_gateway_out_of_service() -> No
 async def test_records_that_wait_for_the_database_are_a_warning_that_leaves_the_gateway_ready() -> None:
     reason = await records_check(Waiting(pending=3, trouble="the database does not answer"))()
     assert (reason.ready, reason.degraded) == (True, True)
-    assert reason.detail == "3 records wait in memory: the database does not answer"
+    assert reason.detail == "3 records wait: the database does not answer"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import signal
@@ -167,10 +168,28 @@ class TestADisk:
             here.finished(ended(call, 9_000))
         assert len(everything(here)) == 2 * len(calls) > 0
 
+    def test_that_does_not_keep_what_it_took_has_the_frame_in_another_place(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        here, calls = journal(tmp_path, fsync="call"), [opened() for _ in range(3)]
+        here.started(calls[0])
+        fails = [OSError(5, "Input/output error")]
+        real = os.fdatasync
+        monkeypatch.setattr(os, "fdatasync", lambda file: _raise(fails.pop()) if fails else real(file))
+        with pytest.raises(JournalFailed, match="Input/output error"):
+            here.started(calls[1])
+        here.started(calls[2])
+        here.finished(ended(calls[0]))
+        assert everything(here) == [calls[0], calls[2], ended(calls[0])]
+
     def test_that_cannot_be_used_is_named_with_what_to_do(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(JournalUnusable, match=r"cannot be journalled in .*file.*recording\.journal\.path"):
             journal(tmp_path / "file")
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 PROGRAM = """
