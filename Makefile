@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 PARALLEL ?= --numprocesses=auto --maxprocesses=4 --durations=20
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run test check lint format conformance lock clean
+.PHONY: help install install-dev run test check lint format conformance faults lock clean
 
 help:                                ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ lint: install-dev                    ## what CI asks of the sources; changes not
 format: install-dev                  ## format, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+faults: install-dev                  ## kill a gateway 100 times per engine, and break its database
+	@FAULTS_KILLS=$${FAULTS_KILLS:-100} $(BIN)/python -m pytest tests/faults $(PYTEST_FLAGS)
 
 conformance: install-dev             ## run the official suite, renew its baseline and docs/conformance.md
 	@$(BIN)/python -m tests.conformance

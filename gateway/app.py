@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,14 +74,16 @@ from health.monitor import Monitor, Traffic
 from health.scheduler import Scheduler
 from storage import client_sessions, migrate
 from storage.database import Database
+from storage.errors import StorageError
 from storage.journal.diary import Volatile
 from storage.journal.folder import known
 from storage.journal.journal import Journal
 from storage.journal.replica import replica_id
 from storage.keeping import Keeping
 from storage.metrics import StorageMetrics
-from storage.orphans import close_orphans
+from storage.reaper import Reaper
 from storage.recovery import Recovery
+from storage.replicas import Presence
 from storage.tasks import Tasks
 from storage.writer import Writer
 
@@ -135,6 +138,7 @@ class _Builder:
             CallMetrics(self._registry), ConnectionMetrics(self._registry), FleetMetrics(self._registry, __version__)
         )
         self._tasks = Tasks("gateway")
+        self._replica_id: str
 
     async def build(self, sealing_keys: Path, records: Path) -> Gateway:
         configuration, clock = self._configuration, self._clock
@@ -176,14 +180,22 @@ class _Builder:
     async def _writer(self, records: Path) -> Writer:
         settings, metrics = self._configuration.recording, StorageMetrics(self._registry)
         metrics.watch_pool(self._db)
-        replica = replica_id(records) if settings.journal.enabled else self._clock.entropy(16).hex()
+        replica = self._replica_id = replica_id(records) if settings.journal.enabled else self._clock.entropy(16).hex()
         keeping = Keeping(settings, self._surroundings.secrets if settings.redact else Unredacted())
         recovery = Recovery(self._db, records, replica, settings, keeping=keeping, metrics=metrics)
         diary = Journal.create(records, settings.journal) if settings.journal.enabled else Volatile()
         writer = Writer(self._db, settings, diary=diary, replica_id=replica, keeping=keeping, metrics=metrics)
-        await close_orphans(self._db, spared={writer.journal_id} | known(records))
+        reaper = Reaper(
+            self._db, replica, lambda: {diary.id} | known(records), after=settings.orphan_after, metrics=metrics
+        )
+        presence = Presence(
+            self._db, replica, socket.gethostname(), __version__, self._gauges.calls.in_flight_by_server
+        )
+        self._stack.push_async_callback(_left, presence)
+        self._tasks.spawn(presence.run(), "presence")
         self._tasks.spawn(writer.run(), "writer")
         self._tasks.spawn(writer.sync(), "journal")
+        self._tasks.spawn(reaper.run(), "reaper")
         if settings.journal.enabled:
             self._tasks.spawn(recovery.run(), "recovery")
         self._stack.push_async_callback(writer.close, STOP_SECONDS)
@@ -197,7 +209,7 @@ class _Builder:
             HealthMetrics(self._registry),
             traffic=Traffic(self._gauges.calls.in_flight, partial(recent_calls, self._db)),
             clock=self._clock.wall_us,
-            replica_id=self._clock.entropy(16).hex(),
+            replica_id=self._replica_id,
         )
         scheduler = Scheduler(monitor)
         control = Control(self._db, monitor, scheduler, self._surroundings, self._gauges, self._clock.now)
@@ -316,6 +328,13 @@ async def _prepare(db: Database) -> None:
         await migrate.upgrade(db)
     else:
         await migrate.require_current(db)
+
+
+async def _left(presence: Presence) -> None:
+    """Say that this gateway is going, if there is somebody to hear it."""
+    with suppress(StorageError, TimeoutError):
+        async with asyncio.timeout(STOP_SECONDS):
+            await presence.leave()
 
 
 async def _sweep(sessions: Sessions, fleet: Fleet, idle: float) -> None:

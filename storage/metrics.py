@@ -66,6 +66,11 @@ class StorageMetrics:
         self.set_aside = Counter(
             "mcp_gateway_records_set_aside", "Records that the database refused in every form.", registry=registry
         )
+        self.orphans = Counter(
+            "mcp_gateway_orphans_closed",
+            "Calls that were closed as unknown since their gateway has ended.",
+            registry=registry,
+        )
         self.adopted = Counter(
             "mcp_gateway_journals_adopted",
             "Journals of earlier runs whose records were brought into the database.",

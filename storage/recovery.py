@@ -26,7 +26,7 @@ from storage.journals import JournalRow, progress
 from storage.keeping import Keeping
 from storage.ledger import Ledger
 from storage.metrics import StorageMetrics
-from storage.orphans import close_journal
+from storage.orphans import close_run
 from storage.playback import Playback
 from storage.preparation import Preparation
 from storage.settings import RecordingSettings
@@ -105,7 +105,7 @@ class Recovery:
                 playback.play(frame, low, monotonic())
             after = stored[-1].number
             calls += await self._written(intake, committing)
-        unknown = await self._answered(lambda: close_journal(self._db, journal.id))
+        unknown = await self._answered(lambda: close_run(self._db, journal.id))
         return Recovered(calls, unknown)
 
     async def _written(self, intake: Intake, committing: Committing) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,8 +28,11 @@ class JournalSettings(BaseModel):
     enabled: bool = Field(
         True, description="write each call to a local disk before it is made, and before it is answered"
     )
-    path: Path | None = Field(
-        None, description="folder of the journals, on a local disk; beside the embedded database unless given"
+    path: str | None = Field(
+        None,
+        min_length=1,
+        description="folder of the journals, on a local disk; `<database file>.records`, or `mcp-gateway.records` "
+        "beside the configuration, unless given",
     )
     bytes: int = Field(1 << 30, ge=1 << 20, description="room on the disk before new calls are refused")
     segment_bytes: int = Field(1 << 24, ge=1 << 16, le=1 << 30, description="size of one file")
@@ -67,5 +69,13 @@ class RecordingSettings(BaseModel):
     exact: Literal["needed", "always", "never"] = Field(
         "needed", description="when exact bytes are kept beside the JSON column"
     )
-    journal: JournalSettings = JournalSettings()
+    orphan_after: float = Field(
+        600.0,
+        ge=60,
+        le=86_400,
+        description="seconds without a sign of life after which another gateway closes a gateway's open calls",
+    )
+    journal: JournalSettings = Field(
+        JournalSettings(), description="where calls are written down until they are in the database"
+    )
     redact: bool = Field(True, description="hide authorization-like values before anything is stored")

@@ -95,7 +95,7 @@ def beside(url: str, file: Path, name: str) -> Path:
 
 def records_of(database: DatabaseSettings, journal: JournalSettings, file: Path) -> Path:
     """The folder of the journals."""
-    return journal.path or beside(database.url, file, "records")
+    return beside(database.url, file, "records") if journal.path is None else Path(journal.path)
 
 
 @asynccontextmanager

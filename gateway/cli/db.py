@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from gateway.cli.common import add_config_argument, database_in
 from gateway.cli.failures import Failed, Misused
-from storage import migrate
+from storage import migrate, replicas
 from storage.adopt import Adoption, Examination, adopt, examine
 from storage.database import Database
 
@@ -58,7 +58,11 @@ async def status(arguments: argparse.Namespace) -> int:
         print(f"{database.label}: {found.current or 'no schema of ours'}; this version needs {found.head}")
         if not found.is_current:
             print(migrate.what_to_do(found))
-    return 0 if found.is_current else Failed.exit_code
+            return Failed.exit_code
+        for one in await replicas.known(database):
+            state = "stopped" if one.draining else "alive"
+            print(f"gateway {one.name} ({one.id[:8]}, version {one.version}): {state} {max(0, one.silent):.0f} s ago")
+    return 0
 
 
 async def take_over(arguments: argparse.Namespace) -> int:

@@ -111,6 +111,10 @@ class CallMetrics:
         calls = self._servers.get(server)
         return 0 if calls is None else calls.in_flight
 
+    def in_flight_by_server(self) -> dict[str, int]:
+        """The servers that have calls at this moment, and how many."""
+        return {server: calls.in_flight for server, calls in self._servers.items() if calls.in_flight}
+
     def call_started(self, server: str) -> None:
         """A call has begun."""
         self._of(server).moved(+1)

@@ -19,7 +19,7 @@ from storage.errors import RecordsFull, RecordsLost
 from storage.journal.journal import Journal
 from storage.keeping import Keeping
 from storage.metrics import StorageMetrics
-from storage.orphans import close_orphans
+from storage.orphans import close_run
 from storage.records import Started
 from storage.recovery import Recovery
 from storage.schema import call_tallies, journals
@@ -120,7 +120,7 @@ class TestKilled:
             await asyncio.wait([writer._task])
             writer._closed = False
             await writer.finished(here.finished(call))
-        assert await close_orphans(here.db) == 1
+        assert await close_run(here.db, writer.journal_id) == 1
         assert await outcomes(here) == {call.call_uid: "unknown"}
         await recovery(here, tmp_path).adopt()
         assert await outcomes(here) == {call.call_uid: "ok"}

@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import insert, text, update
 
 from gateway.redact import Redactor
 from storage.batch import Rung
 from storage.database import Database
 from storage.errors import DatabaseContended, RecordsFull
 from storage.metrics import REASONS
-from storage.orphans import close_orphans
 from storage.records import Outcome, RecordState
 from storage.rows import instant
 from storage.schema import call_tallies, journals, mcp_servers, server_call_payloads, server_calls, users
@@ -256,56 +255,6 @@ class TestBatches:
         assert await here.has(4)
         assert [(row.applied_frame, row.started_seq) for row in await here.rows(journals)] == [(8, 4)]
         assert "the database has lost calls" in caplog.text
-
-
-class TestOrphans:
-    async def test_end_as_unknown_and_are_counted_so(self, here: World) -> None:
-        lost = here.started()
-        async with running(here.db) as writer:
-            await writer.started(lost)
-            await here.record(writer)
-        assert await close_orphans(here.db) == 1
-        assert await close_orphans(here.db) == 0
-        row = await here.row(lost.call_uid)
-        assert (row.status, row.outcome, row.record_state, row.reason) == ("failed", "unknown", 1, "gateway_ended")
-        assert sorted((row.outcome, row.calls) for row in await here.rows(call_tallies)) == [("ok", 1), ("unknown", 1)]
-
-    async def test_that_end_after_all_replace_the_guess_and_its_count(self, here: World) -> None:
-        call = here.started()
-        async with running(here.db) as writer:
-            await writer.started(call)
-            await writer.flush()
-            assert await close_orphans(here.db) == 1
-            await writer.finished(here.finished(call))
-        row = await here.row(call.call_uid)
-        assert (row.outcome, row.record_state, row.reason) == ("ok", 2, None)
-        assert sorted((row.outcome, row.calls) for row in await here.rows(call_tallies)) == [("ok", 1), ("unknown", 0)]
-
-    async def test_leave_alone_what_is_spared_or_another_back_end_wrote(self, here: World) -> None:
-        async with running(here.db) as writer:
-            call = here.started()
-            await writer.started(call)
-            await writer.flush()
-            async with here.db.writing() as connection:
-                await connection.execute(
-                    insert(server_calls).from_select(
-                        ["server_id", "session_id", "message_id", "request_data", "status"],
-                        select(server_calls.c["server_id", "session_id", "message_id", "request_data", "status"]),
-                    )
-                )
-            assert await close_orphans(here.db, spared={writer.journal_id}) == 0
-        assert [row.status for row in await here.rows()] == ["in_progress", "in_progress"]
-
-    @pytest.mark.trap(55)
-    async def test_are_counted_once_however_many_gateways_start_together(self, here: World) -> None:
-        async with running(here.db) as writer:
-            for _ in range(700):
-                await writer.started(here.started())
-            await writer.flush()
-        async with made_again(here.db) as other, made_again(here.db) as third:
-            closed = await asyncio.gather(*(close_orphans(db) for db in (here.db, other, third)))
-        assert sum(closed) == 700
-        assert [(row.outcome, row.calls) for row in await here.rows(call_tallies)] == [("unknown", 700)]
 
 
 class TestPoison:
