@@ -71,8 +71,8 @@ def test_what_cannot_be_compared_says_why_in_one_line_and_is_exit_code_2(
 ) -> None:
     uids: list[str] = []
 
-    def one(here: World, writer: Any) -> None:
-        uids.append(here.record(writer, **record).call_uid)
+    async def one(here: World, writer: Any) -> None:
+        uids.append((await here.record(writer, **record)).call_uid)
 
     config = filled(one)
     asyncio.run(_offer(tmp_path, *tools))
