@@ -51,6 +51,7 @@ class Backlog:
     """What would wait in the writer and the pool."""
 
     pending, pending_bytes, lag, busy, idle = 3, 4_000, 0.05, 1, 4
+    size, free_bytes = 16_777_216, 1_000_000_000
 
 
 class SyntheticGateway:
@@ -70,6 +71,7 @@ class SyntheticGateway:
         self.storage = StorageMetrics(self.registry)
         self.storage.watch(Backlog())
         self.storage.watch_pool(Backlog())
+        self.storage.watch_journal(Backlog())
         self._rounds = count()
         self._states = cycle(STATES)
 
@@ -82,6 +84,9 @@ class SyntheticGateway:
         self._doors()
         self._control()
         self.storage.written.inc(20)
+        self.storage.adopted.inc()
+        self.storage.orphans.inc()
+        self.storage.quarantined.inc()
         self.storage.commit_seconds.observe(0.004)
         await asyncio.sleep(0)
 
