@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from health.settings import HealthSettings
-from storage.settings import DatabaseSettings, RecordingSettings, RetentionSettings, ServerRetention
+from storage.settings import DatabaseSettings, RecordingSettings, RetentionSettings, ServerRecording, ServerRetention
 
 SLUG_PATTERN = "^[a-z][a-z0-9-]{0,23}$"
 HEX_PATTERN = "^[0-9a-f]{64}$"
@@ -183,6 +183,9 @@ class ServerSpec(Section):
     queue: int = Field(256, ge=0, le=1_000_000, description="calls that wait for a place at most")
     timeouts: Timeouts | None = Field(
         None, description="timeouts of this server; those that are left out are the common ones"
+    )
+    recording: ServerRecording | None = Field(
+        None, description="what is kept of its payloads; what is left out is as for all servers"
     )
     retention: ServerRetention | None = Field(
         None, description="how long its records are kept; what is left out is as for all servers"
