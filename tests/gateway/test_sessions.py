@@ -85,6 +85,16 @@ async def test_a_session_survives_a_restart_of_the_gateway(sessions, tasks, cloc
     assert make_sessions(tasks, clock).find(token, ALICE, "time").facts.version == "2025-11-25"
 
 
+@pytest.mark.point(61)
+async def test_a_session_survives_the_rotation_of_its_key_until_the_key_leaves(sessions, tasks, clock):
+    token = open_one(sessions)
+    rotated = make_sessions(tasks, clock, keys=(b"n" * 32, KEY))
+    assert rotated.find(token, ALICE, "time").facts.version == "2025-11-25"
+    assert make_sessions(tasks, clock, keys=(b"n" * 32,)).find(open_one(rotated), ALICE, "time")
+    with pytest.raises(GatewayError):
+        make_sessions(tasks, clock, keys=(b"n" * 32,)).find(token, ALICE, "time")
+
+
 async def test_every_wrong_session_is_answered_alike(sessions, tasks, clock):
     token = open_one(sessions)
     ended = open_one(sessions)
