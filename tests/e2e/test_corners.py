@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from storage.schema import server_catalogs
-from tests.support.gateway import running_gateway
+from tests.support.gateway import RunningGateway, running_gateway
 from tests.support.mcp_http import Asked, McpServer
 from tests.support.process import free_port
 
@@ -165,3 +166,37 @@ async def test_a_listing_that_finds_nothing_new_is_told_to_nobody(tmp_path: Path
             await gateway.until(has_fresh)
         async with asyncio.timeout(5):
             assert (await listen.text()).count("notifications/tools/list_changed") == 1
+
+
+@pytest.mark.trap(8)
+@pytest.mark.point(21)
+async def test_two_gateways_with_one_key_take_turns_with_every_client(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "sealing-keys").write_bytes(base64.b64encode(b"k" * 32) + b"\n")
+        (folder / "sealing-keys").chmod(0o600)
+
+    async def turn(gateway: RunningGateway, headers: dict[str, str], method: str, params: dict[str, Any]) -> Any:
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        return await gateway.client.post(gateway.url, json=message, headers=headers)
+
+    async with McpServer(legacy=True) as server:
+        config = {"servers": {"peer": {"url": server.url}}}
+        async with running_gateway(config, folders[0]) as one, running_gateway(config, folders[1]) as two:
+            for gateway in (one, two):
+                await gateway.until(partial(gateway.rows, server_catalogs))
+            own = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
+            about = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+            hello = await turn(one, own, "initialize", about)
+            own["Mcp-Session-Id"] = hello.headers["Mcp-Session-Id"]
+            for number in range(12):
+                gateway = (two, one)[number % 2]
+                answer = await turn(gateway, own, "tools/call", {"name": "peer__echo", "arguments": {"n": number}})
+                assert answer.status == 200
+                assert (await gateway.call("peer__echo", {"n": number}))["result"]
+            sessions = [asked.session.id for asked in server.named("tools/call") if asked.session is not None]
+            assert len(sessions) == 24
+            assert len(set(sessions)) == 4, "one for each client at each gateway, however often they take turns"
+            for gateway, status in ((two, 204), (two, 404)):
+                assert (await gateway.client.delete(gateway.url, headers=own)).status == status
