@@ -57,7 +57,6 @@ from gateway.pipeline import Pipeline
 from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
 from gateway.redact import Unredacted
-from gateway.retaining import rules
 from gateway.router import Router
 from gateway.routing import Server
 from gateway.sealing import KEY_BYTES, Sealer
@@ -84,7 +83,6 @@ from storage.journal.journal import Journal
 from storage.journal.replica import replica_id
 from storage.keeping import Keeping
 from storage.metrics import StorageMetrics
-from storage.purging import Purging
 from storage.reaper import Reaper
 from storage.recovery import Recovery
 from storage.replicas import Presence
@@ -141,7 +139,6 @@ class _Builder:
         self._gauges = Gauges(
             CallMetrics(self._registry), ConnectionMetrics(self._registry), FleetMetrics(self._registry, __version__)
         )
-        self._storage_metrics = StorageMetrics(self._registry)
         self._tasks = Tasks("gateway")
         self._replica_id: str
         self._live: Control | None = None
@@ -182,14 +179,13 @@ class _Builder:
         runner = await self._serve(pipeline, control, board, writer)
         self._stack.push_async_callback(_drain, pipeline, sessions, subscriptions, calls, runner, control)
         self._background(control, sessions, fleet)
-        self._purge(control)
         return Gateway(_urls(runner), control, board, self._db, writer)
 
     def _in_force(self) -> Config:
         return self._configuration if self._live is None else self._live.configuration
 
     async def _writer(self, records: Path) -> Writer:
-        settings, metrics = self._configuration.recording, self._storage_metrics
+        settings, metrics = self._configuration.recording, StorageMetrics(self._registry)
         metrics.watch_pool(self._db)
         replica = self._replica_id = replica_id(records) if settings.journal.enabled else self._clock.entropy(16).hex()
         redaction = self._surroundings.secrets if settings.redact else Unredacted()
@@ -258,16 +254,6 @@ class _Builder:
         )
         metrics.client_sessions(lambda: len(sessions))
         return sessions
-
-    def _purge(self, control: Control) -> None:
-        purging = Purging(
-            self._db,
-            self._replica_id,
-            lambda: rules(control.configuration),
-            lambda: control.configuration.retention.interval,
-            self._storage_metrics,
-        )
-        self._tasks.spawn(purging.run(), "retention")
 
     async def _serve(self, pipeline: Pipeline, control: Control, board: Board, writer: Writer) -> web.AppRunner:
         configuration = self._configuration

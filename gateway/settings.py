@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from health.settings import HealthSettings
-from storage.settings import DatabaseSettings, RecordingSettings, RetentionSettings, ServerRecording, ServerRetention
+from storage.settings import DatabaseSettings, RecordingSettings, ServerRecording
 
 SLUG_PATTERN = "^[a-z][a-z0-9-]{0,23}$"
 HEX_PATTERN = "^[0-9a-f]{64}$"
@@ -187,9 +187,6 @@ class ServerSpec(Section):
     recording: ServerRecording | None = Field(
         None, description="what is kept of its payloads; what is left out is as for all servers"
     )
-    retention: ServerRetention | None = Field(
-        None, description="how long its records are kept; what is left out is as for all servers"
-    )
     health: HealthSettings | None = Field(
         None, description="probe settings of this server; those that are left out are the common ones"
     )
@@ -218,7 +215,6 @@ class Config(Section):
     timeouts: Timeouts = Timeouts()
     health: HealthSettings = HealthSettings()
     recording: RecordingSettings = RecordingSettings()
-    retention: RetentionSettings = RetentionSettings()
     metrics: Metrics = Metrics()
     lifecycle: Lifecycle = Lifecycle()
     logging: Logging = Logging()

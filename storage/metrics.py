@@ -66,19 +66,6 @@ class StorageMetrics:
         self.set_aside = Counter(
             "mcp_gateway_records_set_aside", "Records that the database refused in every form.", registry=registry
         )
-        self._purged = Counter(
-            "mcp_gateway_records_purged",
-            "Rows that retention has deleted, by what they held.",
-            ["kind"],
-            registry=registry,
-        )
-        for kind in ("call", "payload"):
-            self._purged.labels(kind)
-        self._purged_at = Gauge(
-            "mcp_gateway_retention_last_success_timestamp_seconds",
-            "When retention last deleted all that was too old, in seconds since the Unix epoch.",
-            registry=registry,
-        )
         self.orphans = Counter(
             "mcp_gateway_orphans_closed",
             "Calls that were closed as unknown since their gateway has ended.",
@@ -121,12 +108,6 @@ class StorageMetrics:
         self._pending.set_function(lambda: backlog.pending)
         self._pending_bytes.set_function(lambda: backlog.pending_bytes)
         self._lag.set_function(lambda: backlog.lag)
-
-    def purged_now(self, calls: int, payloads: int, now: float) -> None:
-        """Retention has done its round; `now` in seconds since the Unix epoch."""
-        self._purged.labels("call").inc(calls)
-        self._purged.labels("payload").inc(payloads)
-        self._purged_at.set(now)
 
     def watch_journal(self, journal: Room) -> None:
         """Show `journal` from now on."""

@@ -102,29 +102,3 @@ class RecordingSettings(Captured):
         JournalSettings(), description="where calls are written down until they are in the database"
     )
     redact: bool = Field(True, description="hide authorization-like values before anything is stored")
-
-
-DAYS = "days that {} are kept; for ever unless given"
-
-
-class RetentionSettings(BaseModel):
-    """`retention:`"""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    calls: float | None = Field(None, gt=0, le=36_500, description=DAYS.format("calls"))
-    payloads: float | None = Field(
-        None, gt=0, le=36_500, description=DAYS.format("exact bytes of payloads, beside the row,")
-    )
-    most_calls: int | None = Field(None, ge=1_000, description="calls that are kept at most, the newest of all servers")
-    health: float | None = Field(None, gt=0, le=36_500, description=DAYS.format("changes of servers' states"))
-    interval: float = Field(300.0, ge=1, le=86_400, description="seconds between two rounds")
-
-
-class ServerRetention(BaseModel):
-    """`servers.NAME.retention:`"""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    calls: float | None = Field(None, gt=0, le=36_500, description="days that this server's calls are kept")
-    payloads: float | None = Field(None, gt=0, le=36_500, description="days that exact bytes of its payloads are kept")

@@ -88,7 +88,6 @@ FLOORS: Mapping[str, int] = {
     "gateway.redact": 1,
     "gateway.registry": 1,
     "gateway.request": 1,
-    "gateway.retaining": 2,
     "gateway.routing": 1,
     "gateway.sealing": 1,
     "gateway.secrets": 1,

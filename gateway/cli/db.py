@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from gateway.cli.common import add_config_argument, configuration, database_in, database_of, opened
+from gateway.cli.common import add_config_argument, database_in
 from gateway.cli.failures import Failed, Misused
-from gateway.retaining import rules
 from storage import migrate, replicas
 from storage.adopt import Adoption, Examination, adopt, examine
 from storage.database import Database
-from storage.retention import Retention
 
 UTC = "UTC"
 ADOPTION = """\
@@ -30,13 +28,11 @@ Try --dry-run first.
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add `db` and its verbs to the command line."""
+    """Add `db upgrade`, `db status` and `db adopt` to the command line."""
     parser = subparsers.add_parser("db", help="create, upgrade, adopt or inspect the database")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(verbs, "upgrade", upgrade, "create the tables, or bring them to this version")
     _add(verbs, "status", status, "show the schema's version; exit code 1 unless it is this version's")
-    purging = _add(verbs, "purge", purge, "delete what the section `retention` no longer keeps")
-    purging.add_argument("--dry-run", action="store_true", help="print what would be deleted")
     adoption = _add(verbs, "adopt", take_over, "take over an mcp_chat database of another application", ADOPTION)
     adoption.add_argument("--timezone", metavar="ZONE", type=_zone, default=UTC, help=_TIMEZONE_HELP)
     adoption.add_argument("--dry-run", action="store_true", help="print what was found and what would be done")
@@ -66,22 +62,6 @@ async def status(arguments: argparse.Namespace) -> int:
         for one in await replicas.known(database):
             state = "stopped" if one.draining else "alive"
             print(f"gateway {one.name} ({one.id[:8]}, version {one.version}): {state} {max(0, one.silent):.0f} s ago")
-    return 0
-
-
-async def purge(arguments: argparse.Namespace) -> int:
-    """Delete what is too old, as a running gateway does by itself."""
-    config = configuration(arguments.config)
-    kept = rules(config)
-    if kept.idle:
-        print("nothing is ever too old: see the section `retention`")
-        return 0
-    async with opened(database_of(config)) as database:
-        retention = Retention(database, kept)
-        if arguments.dry_run:
-            print(f"would delete {await retention.expected()}")
-        else:
-            print(f"deleted {await retention.purge()}")
     return 0
 
 
