@@ -57,6 +57,7 @@ from gateway.pipeline import Pipeline
 from gateway.protocol.mirrors import Mirror
 from gateway.protocol.versions import Era
 from gateway.redact import Unredacted
+from gateway.retention import terms_of
 from gateway.router import Router
 from gateway.routing import Server
 from gateway.sealing import KEY_BYTES, Sealer
@@ -77,12 +78,13 @@ from health.scheduler import Scheduler
 from storage import client_sessions, migrate
 from storage.database import Database
 from storage.errors import StorageError
+from storage.janitor import Janitor
 from storage.journal.diary import Volatile
 from storage.journal.folder import known
 from storage.journal.journal import Journal
 from storage.journal.replica import replica_id
 from storage.keeping import Keeping
-from storage.metrics import StorageMetrics
+from storage.metrics import RetentionMetrics, StorageMetrics
 from storage.reaper import Reaper
 from storage.recovery import Recovery
 from storage.replicas import Presence
@@ -328,6 +330,9 @@ class _Builder:
         tasks.spawn(control.watch(lifecycle.reload_interval), "watching the configuration")
         tasks.spawn(_sweep(sessions, fleet, lifecycle.session_idle), "sweeping")
         tasks.spawn(LoopLag(self._registry).run(), "loop lag")
+        metrics = RetentionMetrics(self._registry)
+        janitor = Janitor(self._db, self._replica_id, lambda: terms_of(control.configuration), metrics)
+        tasks.spawn(janitor.run(), "retention")
 
 
 async def _prepare(db: Database) -> None:

@@ -13,13 +13,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from health.settings import HealthSettings
-from storage.settings import DatabaseSettings, RecordingSettings, ServerRecording
+from storage.settings import (
+    AGE_PATTERN,
+    SIZE_PATTERN,
+    DatabaseSettings,
+    RecordingSettings,
+    RetentionSettings,
+    ServerRecording,
+    ServerRetention,
+)
 
 SLUG_PATTERN = "^[a-z][a-z0-9-]{0,23}$"
 HEX_PATTERN = "^[0-9a-f]{64}$"
 PATTERNS: Mapping[str, str] = {
     SLUG_PATTERN: "a lower-case letter and up to 23 lower-case letters, digits or hyphens",
     HEX_PATTERN: "64 hexadecimal digits in lower case",
+    AGE_PATTERN: "forever, or a whole number and one of h, d, w, y, such as 90d",
+    SIZE_PATTERN: "a whole number and one of MB, GB, TB, such as 20GB",
 }
 """What a pattern means, in words."""
 
@@ -190,6 +200,9 @@ class ServerSpec(Section):
     health: HealthSettings | None = Field(
         None, description="probe settings of this server; those that are left out are the common ones"
     )
+    retention: ServerRetention | None = Field(
+        None, description="how long this server's calls are kept; what is left out is the common one"
+    )
 
 
 class Group(Section):
@@ -215,6 +228,7 @@ class Config(Section):
     timeouts: Timeouts = Timeouts()
     health: HealthSettings = HealthSettings()
     recording: RecordingSettings = RecordingSettings()
+    retention: RetentionSettings = RetentionSettings()
     metrics: Metrics = Metrics()
     lifecycle: Lifecycle = Lifecycle()
     logging: Logging = Logging()

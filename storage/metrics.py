@@ -11,6 +11,9 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+REMOVED = ("calls", "payloads", "transitions", "sessions")
+"""What retention removes, as `storage.purge.Removed` has it."""
+
 REASONS = ("contended", "unavailable", "refused")
 """Why a batch was not committed: another transaction, the database itself, or what the batch holds."""
 
@@ -118,3 +121,21 @@ class StorageMetrics:
         """Show `pool` from now on."""
         self._connections.labels("busy").set_function(lambda: pool.busy)
         self._connections.labels("idle").set_function(lambda: pool.idle)
+
+
+class RetentionMetrics:
+    """What was removed by age or size, and how old the oldest call is."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        removed = Counter(
+            "mcp_gateway_retention_removed", "What was removed by age or size, by kind.", ["kind"], registry=registry
+        )
+        self.removed = {kind: removed.labels(kind) for kind in REMOVED}
+        self.last_run = Gauge(
+            "mcp_gateway_retention_last_run_timestamp_seconds",
+            "When this gateway last removed what was due; 0 for never.",
+            registry=registry,
+        )
+        self.oldest = Gauge(
+            "mcp_gateway_oldest_call_timestamp_seconds", "When the oldest call began; 0 for none.", registry=registry
+        )

@@ -49,6 +49,8 @@ class Omission(StrEnum):
     """Its secrets could not be hidden."""
     REFUSED = "refused"
     """The database did not take it."""
+    RETENTION = "retention"
+    """It was kept for as long as payloads are."""
 
 
 class Redaction(Protocol):

@@ -1,10 +1,13 @@
-"""Settings of storage, as admins write them under `database:` and `recording:`."""
+"""Settings of storage, as admins write them under `database:`, `recording:` and `retention:`."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+AGE_PATTERN = "^(forever|[1-9][0-9]{0,3}[hdw]|[1-9][0-9]?y)$"
+SIZE_PATTERN = "^[1-9][0-9]{0,5}(MB|GB|TB)$"
 
 
 class DatabaseSettings(BaseModel):
@@ -102,3 +105,38 @@ class RecordingSettings(Captured):
         JournalSettings(), description="where calls are written down until they are in the database"
     )
     redact: bool = Field(True, description="hide authorization-like values before anything is stored")
+
+
+class RetentionSettings(BaseModel):
+    """`retention:`. Ages are whole numbers with a unit (`12h`, `90d`, `8w`, `2y`), or `forever`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    calls: str = Field("forever", pattern=AGE_PATTERN, description="age at which calls that have ended are removed")
+    payloads: str = Field(
+        "forever", pattern=AGE_PATTERN, description="age at which what they asked and answered is removed from them"
+    )
+    transitions: str = Field(
+        "forever", pattern=AGE_PATTERN, description="age at which the history of servers' states is removed"
+    )
+    size: str | None = Field(
+        None,
+        pattern=SIZE_PATTERN,
+        description="what all calls may take, such as `20GB`, by estimate; beyond it the oldest are removed, but none "
+        "younger than an hour",
+    )
+    others: bool = Field(
+        False,
+        description="true also removes calls that another application has written into the table, by the same ages",
+    )
+
+
+class ServerRetention(BaseModel):
+    """`servers.NAME.retention:`"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    calls: str | None = Field(None, pattern=AGE_PATTERN, description="as in the section `retention`, for this server")
+    payloads: str | None = Field(
+        None, pattern=AGE_PATTERN, description="as in the section `retention`, for this server"
+    )

@@ -88,6 +88,7 @@ FLOORS: Mapping[str, int] = {
     "gateway.redact": 1,
     "gateway.registry": 1,
     "gateway.request": 1,
+    "gateway.retention": 1,
     "gateway.routing": 1,
     "gateway.sealing": 1,
     "gateway.secrets": 1,
@@ -103,6 +104,8 @@ FLOORS: Mapping[str, int] = {
     "health.plan": 1,
     "health.recent": 1,
     "health.state": 1,
+    "storage.pace": 1,
+    "storage.retention": 1,
     # F0 words.
     "gateway": 0,
     "gateway.errors": 0,

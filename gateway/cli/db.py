@@ -1,4 +1,4 @@
-"""`mcp-gateway db`: create, upgrade, adopt and inspect the database.
+"""`mcp-gateway db`: create, upgrade, adopt and inspect the database, and remove what is due.
 
 Which question: is this database as this version needs it, and how does it become so? Touches the database's schema.
 The rule: what is about to happen to somebody else's database is printed in full before it can be asked for.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from gateway.cli import purging
 from gateway.cli.common import add_config_argument, database_in
 from gateway.cli.failures import Failed, Misused
 from storage import migrate, replicas
@@ -28,8 +29,8 @@ Try --dry-run first.
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add `db upgrade`, `db status` and `db adopt` to the command line."""
-    parser = subparsers.add_parser("db", help="create, upgrade, adopt or inspect the database")
+    """Add `db upgrade`, `db status`, `db adopt` and `db purge` to the command line."""
+    parser = subparsers.add_parser("db", help="create, upgrade, adopt, inspect or purge the database")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(verbs, "upgrade", upgrade, "create the tables, or bring them to this version")
     _add(verbs, "status", status, "show the schema's version; exit code 1 unless it is this version's")
@@ -39,6 +40,8 @@ def add_parser(subparsers: Any) -> None:
     backup = adoption.add_mutually_exclusive_group()
     backup.add_argument("--backup", metavar="FILE", type=Path, help="first write the whole database to FILE, as SQL")
     backup.add_argument("--no-backup", action="store_true", help="write no backup: you have one")
+    purge = _add(verbs, "purge", purging.purge, "remove what is older than the configuration's `retention` keeps")
+    purge.add_argument("--dry-run", action="store_true", help="print how much is due, and remove nothing")
 
 
 async def upgrade(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from storage.metrics import StorageMetrics
+from storage.metrics import RetentionMetrics, StorageMetrics
 
 NAMES = {
     "mcp_gateway_records_written_total",
@@ -16,6 +16,9 @@ NAMES = {
     "mcp_gateway_record_commit_seconds_bucket",
     "mcp_gateway_database_errors_total",
     "mcp_gateway_database_connections",
+    "mcp_gateway_retention_removed_total",
+    "mcp_gateway_retention_last_run_timestamp_seconds",
+    "mcp_gateway_oldest_call_timestamp_seconds",
 }
 
 
@@ -30,6 +33,7 @@ def test_every_series_is_there_before_anything_happens() -> None:
     metrics = StorageMetrics(registry)
     metrics.watch(Waiting())
     metrics.watch_pool(Waiting())
+    RetentionMetrics(registry)
     shown = {
         line.split("{")[0].split(" ")[0] for line in generate_latest(registry).decode().splitlines() if line[0] != "#"
     }

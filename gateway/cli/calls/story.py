@@ -36,6 +36,7 @@ OMISSIONS = {
     "unredacted": "its secrets could not be hidden",
     "refused": "the database did not take it",
     "malformed": "it is no JSON",
+    "retention": "it was kept for as long as payloads are (retention.payloads)",
 }
 
 

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from gateway.config.keys import element_of, fields_of, is_section
 from gateway.config.overrides import settable, variable_of
 from gateway.settings import ApiKey, Config, Group, ServerSpec
-from storage.settings import JournalSettings
+from storage.settings import JournalSettings, ServerRetention
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "configuration.md"
 BEGIN, END = "<!-- keys: made by tests/gateway/config/reference.py -->", "<!-- /keys -->"
@@ -32,6 +32,7 @@ def reference() -> str:
         "groups.NAME": Group,
         "recording.journal": JournalSettings,
         "servers.NAME": ServerSpec,
+        "servers.NAME.retention": ServerRetention,
     }
     named = {**sections, **parts}
     return "\n".join(line for name in sorted(named) for line in _section(name, named[name]))
