@@ -185,6 +185,7 @@ class Writer:
         """Write what is left for at most `grace` seconds, then end; returns how many records are lost. What is
         journalled is not: the next run brings it into the database.
         """
+        await self._tasks.close(grace)
         self._closing = True
         self._wake.set()
         if self._task is None:
@@ -195,7 +196,6 @@ class Writer:
             await asyncio.wait([self._task], timeout=grace)
             self._task.cancel()
             await asyncio.wait([self._task])
-        await self._tasks.close(grace)
         left, self._pending = self.pending, 0
         self._diary.close()
         why = self._committing.trouble or "there was no time to write them"

@@ -27,7 +27,7 @@ from gateway.metrics import (
 from health.metrics import HealthMetrics
 from health.probe import HealthState, Observation, Step
 from health.state import ServerHealth, Transition
-from storage.metrics import StorageMetrics
+from storage.metrics import RetentionMetrics, StorageMetrics
 from storage.records import Outcome
 
 SERVERS = {"docs": ("http", "modern", "2026-07-28"), "git": ("stdio", "legacy", "2025-11-25")}
@@ -68,6 +68,7 @@ class SyntheticGateway:
         self.lag = LoopLag(self.registry)
         self.readiness = ReadinessMetrics(self.registry)
         self.health = HealthMetrics(self.registry)
+        self.retention = RetentionMetrics(self.registry)
         self.storage = StorageMetrics(self.registry)
         self.storage.watch(Backlog())
         self.storage.watch_pool(Backlog())
