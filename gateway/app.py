@@ -12,10 +12,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from prometheus_client import CollectorRegistry
 from gateway import __version__
 from gateway.access import ANY, Frontier, frontier, is_loopback
 from gateway.asides import Asides
+from gateway.books import Books
 from gateway.calls import Calls
 from gateway.capturing import Capturing
 from gateway.catalog_memory import CatalogMemory
@@ -77,17 +77,9 @@ from health.monitor import Monitor, Traffic
 from health.scheduler import Scheduler
 from storage import client_sessions, migrate
 from storage.database import Database
-from storage.errors import StorageError
 from storage.janitor import Janitor
-from storage.journal.diary import Volatile
-from storage.journal.folder import known
-from storage.journal.journal import Journal
-from storage.journal.replica import replica_id
 from storage.keeping import Keeping
 from storage.metrics import RetentionMetrics, StorageMetrics
-from storage.reaper import Reaper
-from storage.recovery import Recovery
-from storage.replicas import Presence
 from storage.tasks import Tasks
 from storage.writer import Writer
 
@@ -142,14 +134,14 @@ class _Builder:
             CallMetrics(self._registry), ConnectionMetrics(self._registry), FleetMetrics(self._registry, __version__)
         )
         self._tasks = Tasks("gateway")
-        self._replica_id: str
         self._live: Control | None = None
 
     async def build(self, sealing_keys: Path, records: Path) -> Gateway:
         configuration, clock = self._configuration, self._clock
         self._stack.push_async_callback(self._tasks.close)
-        writer = await self._writer(records)
-        board, scheduler, control = self._control()
+        books = self._books(records)
+        writer = books.writer
+        board, scheduler, control = self._control(books.replica_id)
         keys = load_or_make(sealing_keys, clock.entropy(KEY_BYTES))
         exchanges, task_ids = Tasks("exchanges"), TaskIds(Sealer(keys, "task"))
         sessions, subscriptions = self._sessions(keys, exchanges), Subscriptions()
@@ -180,38 +172,22 @@ class _Builder:
         pipeline = Pipeline(control, sessions, router, dispatch, asides, self._gauges.calls)
         runner = await self._serve(pipeline, control, board, writer)
         self._stack.push_async_callback(_drain, pipeline, sessions, subscriptions, calls, runner, control)
-        self._background(control, sessions, fleet)
+        self._background(control, sessions, fleet, books.replica_id)
         return Gateway(_urls(runner), control, board, self._db, writer)
 
     def _in_force(self) -> Config:
         return self._configuration if self._live is None else self._live.configuration
 
-    async def _writer(self, records: Path) -> Writer:
+    def _books(self, records: Path) -> Books:
         settings, metrics = self._configuration.recording, StorageMetrics(self._registry)
         metrics.watch_pool(self._db)
-        replica = self._replica_id = replica_id(records) if settings.journal.enabled else self._clock.entropy(16).hex()
         redaction = self._surroundings.secrets if settings.redact else Unredacted()
-        keeping = Keeping(settings, redaction, Capturing(self._in_force))
-        recovery = Recovery(self._db, records, replica, settings, keeping=keeping, metrics=metrics)
-        diary = Journal.create(records, settings.journal) if settings.journal.enabled else Volatile()
-        writer = Writer(self._db, settings, diary=diary, replica_id=replica, keeping=keeping, metrics=metrics)
-        reaper = Reaper(
-            self._db, replica, lambda: {diary.id} | known(records), after=settings.orphan_after, metrics=metrics
-        )
-        presence = Presence(
-            self._db, replica, socket.gethostname(), __version__, self._gauges.calls.in_flight_by_server
-        )
-        self._stack.push_async_callback(_left, presence)
-        self._tasks.spawn(presence.run(), "presence")
-        self._tasks.spawn(writer.run(), "writer")
-        self._tasks.spawn(writer.sync(), "journal")
-        self._tasks.spawn(reaper.run(), "reaper")
-        if settings.journal.enabled:
-            self._tasks.spawn(recovery.run(), "recovery")
-        self._stack.push_async_callback(writer.close, STOP_SECONDS)
-        return writer
+        books = Books(self._db, settings, records, Keeping(settings, redaction, Capturing(self._in_force)), metrics)
+        books.open(self._tasks, self._gauges.calls.in_flight_by_server)
+        self._stack.push_async_callback(books.close, STOP_SECONDS)
+        return books
 
-    def _control(self) -> tuple[Board, Scheduler, Control]:
+    def _control(self, replica_id: str) -> tuple[Board, Scheduler, Control]:
         board = Board()
         monitor = Monitor(
             self._db,
@@ -219,7 +195,7 @@ class _Builder:
             HealthMetrics(self._registry),
             traffic=Traffic(self._gauges.calls.in_flight, partial(recent_calls, self._db)),
             clock=self._clock.wall_us,
-            replica_id=self._replica_id,
+            replica_id=replica_id,
         )
         scheduler = Scheduler(monitor)
         control = Control(self._db, monitor, scheduler, self._surroundings, self._gauges, self._clock.now)
@@ -323,7 +299,7 @@ class _Builder:
             raise _cannot_listen(host, port, error) from error
         return runner
 
-    def _background(self, control: Control, sessions: Sessions, fleet: Fleet) -> None:
+    def _background(self, control: Control, sessions: Sessions, fleet: Fleet, replica_id: str) -> None:
         """What goes on by itself ends first, so that nothing is started any more while the rest ends."""
         lifecycle, tasks = self._configuration.lifecycle, Tasks("background")
         self._stack.push_async_callback(tasks.close)
@@ -331,7 +307,7 @@ class _Builder:
         tasks.spawn(_sweep(sessions, fleet, lifecycle.session_idle), "sweeping")
         tasks.spawn(LoopLag(self._registry).run(), "loop lag")
         metrics = RetentionMetrics(self._registry)
-        janitor = Janitor(self._db, self._replica_id, lambda: terms_of(control.configuration), metrics)
+        janitor = Janitor(self._db, replica_id, lambda: terms_of(control.configuration), metrics)
         tasks.spawn(janitor.run(), "retention")
 
 
@@ -341,13 +317,6 @@ async def _prepare(db: Database) -> None:
         await migrate.upgrade(db)
     else:
         await migrate.require_current(db)
-
-
-async def _left(presence: Presence) -> None:
-    """Say that this gateway is going, if there is somebody to hear it."""
-    with suppress(StorageError, TimeoutError):
-        async with asyncio.timeout(STOP_SECONDS):
-            await presence.leave()
 
 
 async def _sweep(sessions: Sessions, fleet: Fleet, idle: float) -> None:
