@@ -145,6 +145,17 @@ async def test_pages_follow_each_other_by_cursors_of_ours(era: Era, kind: Listed
 
 @pytest.mark.point(28)
 @ERAS
+async def test_a_cursor_leads_on_in_its_own_list_alone_though_others_have_the_same_names(era: Era) -> None:
+    names = [f"same{number}" for number in range(PAGE_SIZE + 1)]
+    offers = {"tools": [{"name": name, "inputSchema": {}} for name in names], "prompts": [{"name": n} for n in names]}
+    async with house({"docs": era}, offers={"docs": offers}) as h:
+        cursor = (await ask(h, era, "prompts/list"))[1]["result"]["nextCursor"]
+        assert len((await ask(h, era, "prompts/list", {"cursor": cursor}))[1]["result"]["prompts"]) == 1
+        assert (await ask(h, era, "tools/list", {"cursor": cursor}))[1]["error"]["code"] == -32602
+
+
+@pytest.mark.point(28)
+@ERAS
 @KINDS
 @pytest.mark.parametrize("cursor", ["", "garbage", "WyJ0b29scyIsIm5vcGUiXQ", 7])
 async def test_a_cursor_that_is_not_ours_is_invalid_params(era: Era, kind: Listed, cursor: Any) -> None:

@@ -152,6 +152,12 @@ def test_a_legacy_client_sees_nothing_of_the_modern_era(modern: bytes, legacy: b
     assert bytes(for_legacy(Raw(modern))) == legacy
 
 
+@pytest.mark.point(32)
+def test_what_a_server_says_beside_its_era_reaches_a_legacy_client() -> None:
+    beside = b'"_meta":{"vendor.example/k":1.10,"x":null},"_own":[ ],"content":[]'
+    assert bytes(for_legacy(Raw(b'{"resultType":"complete",' + beside + b"}"))) == b"{" + beside + b"}"
+
+
 @pytest.mark.point(46)
 @pytest.mark.parametrize("structured", [b"[1,2]", b"null", b'"a"', b"1.10", b"true"])
 def test_structured_content_that_is_no_object_gives_way_to_content(structured: bytes) -> None:
