@@ -142,15 +142,18 @@ class Fleet:
 
     async def relist(self, server_id: int, tool: str | None) -> tuple[Mirror, ...]:
         """List the server anew, since it says that a call of `tool` did not come as its schema wants; the arguments
-        that go into headers now. Waits for the listing some seconds at most.
+        that go into headers now. Waits some seconds at most for a listing that begins after this; one under way may
+        have asked before the server changed.
         """
         if (member := self._members.get(server_id)) is None:
             return ()
-        member.relisted.clear()
+        listing = member.begun + 1
         member.wanted.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(RELIST_SECONDS):
-                await member.relisted.wait()
+                while member.ended < listing:
+                    member.relisted.clear()
+                    await member.relisted.wait()
         shown = member.shelf.original.get(Listed.TOOLS, ())
         return next((entry.mirrors for entry in shown if entry.original == tool), ())
 
@@ -211,6 +214,7 @@ class Fleet:
     async def _list(self, member: _Member) -> bool:
         """Ask the server for all that it offers; whether that was something else than before."""
         before = member.shelf.catalog
+        member.begun += 1
         try:
             discovery = await member.upstream.discover()
             self._listed(member, discovery)
@@ -221,6 +225,7 @@ class Fleet:
             log.warning("server %s could not be listed: %s", member.server.slug, error.message)
         finally:
             member.settled.set()
+            member.ended = member.begun
             member.relisted.set()
         now = member.shelf.catalog
         return now is not None and (before is None or before.sha256 != now.sha256)
@@ -270,7 +275,9 @@ class Fleet:
 
 
 class _Member:
-    """One server of the fleet. `fresh`: listed by this process; `settled`: listed, failed or given up once."""
+    """One server of the fleet. `fresh`: listed by this process; `settled`: listed, failed or given up once; `begun` and
+    `ended`: the number of the last listing that did.
+    """
 
     listing: asyncio.Task[None]
 
@@ -281,6 +288,7 @@ class _Member:
         self.fresh = False
         self.settled = asyncio.Event()
         self.relisted = asyncio.Event()
+        self.begun = self.ended = 0
         self.wanted = asyncio.Event()
         self.wanted.set()
 

@@ -248,3 +248,30 @@ async def test_the_fleet_closes_at_once_whatever_is_watched(harbour: Harbour) ->
             await harbour.fleet.close(5.0)
         await stream.ended()
         assert server.sessions == {}
+
+
+@pytest.mark.point(54)
+async def test_who_needs_a_list_anew_is_not_content_with_one_that_was_asked_for_before(harbour: Harbour) -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+    async with McpServer(modern=True) as server:
+        harbour.set(server)
+        await until(lambda: harbour.tools() == ["count", "echo"])
+        await harbour.quiet()
+
+        async def slow(request: Asked) -> web.Response:
+            old = list(server.definitions)
+            asked.set()
+            await go.wait()
+            return request.result({"tools": old})
+
+        server.served["tools/list"] = slow
+        harbour.fleet.refresh(1)
+        async with asyncio.timeout(10):
+            await asked.wait()
+            annotated = {"properties": {"a": {"type": "string", "x-mcp-header": "A"}}}
+            server.definitions = [{"name": "echo", "inputSchema": annotated}]
+            wanted = asyncio.get_running_loop().create_task(harbour.fleet.relist(1, "echo"))
+            await asyncio.sleep(0)
+            go.set()
+            assert [mirror.header for mirror in await wanted] == ["Mcp-Param-A"]
+        assert await harbour.fleet.relist(9, "echo") == ()
