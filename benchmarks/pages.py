@@ -1,6 +1,6 @@
 """What a page of recorded calls costs, and how that grows with the table.
 
-    .venv/bin/python -m benchmarks.pages [--engine sqlite|mariadb] [--rows 100000 10000000] [--folder DIR]
+    .venv/bin/python -m benchmarks.pages [--engine sqlite|mariadb] [--rows 100000 10000000] [--days] [--folder DIR]
 
 Fills a database of its own with calls of ninety days (20 servers, 200 tools, 50 users, 1 call in 100 a timeout) and
 times `storage.calls.page` for each filter, 50 rows each, in milliseconds: the median of the newest 20 pages (those that
@@ -32,6 +32,7 @@ from storage import migrate
 from storage.call_filters import CallFilter
 from storage.calls import Cursor, page
 from storage.database import Database
+from storage.partitions import TABLES, partition
 from storage.schema import chat_messages, chat_sessions, mcp_servers, server_calls, users
 from storage.settings import DatabaseSettings
 from tests.support import servers
@@ -214,11 +215,13 @@ async def plan(db: Database, make: Callable[[datetime], CallFilter], at: Cursor)
     )
 
 
-async def measure(url: str, rows: int) -> None:
+async def measure(url: str, rows: int, in_days: bool) -> None:
     db = Database(DatabaseSettings(url=url, foreign_keys=False))
     try:
         begun = time.perf_counter()
         await fill(db, rows)
+        for table in TABLES if in_days else ():
+            tell(f"{table.name} in {await partition(db, table)} parts")
         seconds = time.perf_counter() - begun
         async with db.reading() as connection:
             count = await connection.scalar(select(func.count()).select_from(server_calls))
@@ -257,6 +260,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", choices=("sqlite", "mariadb"), default="sqlite")
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 10_000_000])
+    parser.add_argument("--days", action="store_true", help="cut into days, as `db partition` does")
     parser.add_argument("--folder", type=Path, default=None, help="where there is room")
     arguments = parser.parse_args()
     for rows in arguments.rows:
@@ -264,7 +268,7 @@ async def main() -> None:
         try:
             with engine(arguments.engine, folder) as url:
                 await prepared(url)
-                await measure(url, rows)
+                await measure(url, rows, arguments.days)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
