@@ -117,28 +117,34 @@ def engine(name: str, folder: Path) -> Iterator[str]:
         server.stop()
 
 
-async def fill(db: Database, rows: int) -> None:
+async def fill(db: Database, rows: int, in_days: bool) -> None:
     """Make the schema, and `rows` calls in it; the indexes come last, since that is ten times faster."""
     await migrate.upgrade(db)
     async with db.writing() as connection:
         await furnish(connection)
+    began = int((datetime.now(UTC) - timedelta(days=DAYS)).timestamp())
+    await add(db, 1, 1, began, rows)  # the oldest call says where the days begin
+    for table in TABLES if in_days else ():
+        tell(f"{table.name} in {await partition(db, table)} parts")
+    async with db.writing() as connection:
         for index in server_calls.indexes:
             await connection.execute(DropIndex(index))
-    began = int((datetime.now(UTC) - timedelta(days=DAYS)).timestamp())
-    for first in range(1, rows + 1, CHUNK):
-        last = min(first + CHUNK - 1, rows)
-        values = {"first": first, "last": last, "began": began, "step": DAYS * 86_400 / rows}
-        async with db.writing() as connection:
-            if db.dialect == "mysql":
-                await connection.execute(text("SET optimizer_switch = 'derived_merge=on'"))
-            await connection.execute(text(ROW[db.dialect]), {**values, "request": REQUEST, "response": RESPONSE})
-        tell(f"{last:,} calls")
+    for first in range(2, rows + 1, CHUNK):
+        await add(db, first, min(first + CHUNK - 1, rows), began, rows)
     for index in sorted(server_calls.indexes, key=lambda one: str(one.name)):
         async with db.writing() as connection:
             await connection.execute(CreateIndex(index))
         tell(f"index {index.name}")
     async with db.writing() as connection:
         await connection.execute(text("ANALYZE" if db.dialect == "sqlite" else "ANALYZE TABLE server_calls"))
+
+
+async def add(db: Database, first: int, last: int, began: int, rows: int) -> None:
+    """The calls from `first` to `last` of `rows`."""
+    values = {"first": first, "last": last, "began": began, "step": DAYS * 86_400 / rows}
+    async with db.writing() as connection:
+        await connection.execute(text(ROW[db.dialect]), {**values, "request": REQUEST, "response": RESPONSE})
+    tell(f"{last:,} calls")
 
 
 def tell(what: str) -> None:
@@ -219,9 +225,7 @@ async def measure(url: str, rows: int, in_days: bool) -> None:
     db = Database(DatabaseSettings(url=url, foreign_keys=False))
     try:
         begun = time.perf_counter()
-        await fill(db, rows)
-        for table in TABLES if in_days else ():
-            tell(f"{table.name} in {await partition(db, table)} parts")
+        await fill(db, rows, in_days)
         seconds = time.perf_counter() - begun
         async with db.reading() as connection:
             count = await connection.scalar(select(func.count()).select_from(server_calls))
