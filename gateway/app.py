@@ -27,6 +27,7 @@ from gateway import __version__
 from gateway.access import ANY, Frontier, frontier, is_loopback
 from gateway.asides import Asides
 from gateway.calls import Calls
+from gateway.capturing import Capturing
 from gateway.catalog_memory import CatalogMemory
 from gateway.clock import Clock
 from gateway.config import Configuration
@@ -61,6 +62,7 @@ from gateway.router import Router
 from gateway.routing import Server
 from gateway.sealing import KEY_BYTES, Sealer
 from gateway.sessions import Sessions
+from gateway.settings import Config
 from gateway.states import States
 from gateway.subscriptions import Subscriptions
 from gateway.task_ids import TaskIds
@@ -141,6 +143,7 @@ class _Builder:
         )
         self._tasks = Tasks("gateway")
         self._replica_id: str
+        self._live: Control | None = None
 
     async def build(self, sealing_keys: Path, records: Path) -> Gateway:
         configuration, clock = self._configuration, self._clock
@@ -159,6 +162,7 @@ class _Builder:
         scheduler.start()
         self._stack.push_async_callback(scheduler.close)
         await control.start(fleet, configuration)
+        self._live = control
 
         evidence = Evidence(board, scheduler, self._gauges.calls, clock, fleet.refresh)
         states = States(Sealer(keys, "state"), clock.now, clock.entropy)
@@ -179,11 +183,15 @@ class _Builder:
         self._background(control, sessions, fleet)
         return Gateway(_urls(runner), control, board, self._db, writer)
 
+    def _in_force(self) -> Config:
+        return self._configuration if self._live is None else self._live.configuration
+
     async def _writer(self, records: Path) -> Writer:
         settings, metrics = self._configuration.recording, StorageMetrics(self._registry)
         metrics.watch_pool(self._db)
         replica = self._replica_id = replica_id(records) if settings.journal.enabled else self._clock.entropy(16).hex()
-        keeping = Keeping(settings, self._surroundings.secrets if settings.redact else Unredacted())
+        redaction = self._surroundings.secrets if settings.redact else Unredacted()
+        keeping = Keeping(settings, redaction, Capturing(self._in_force))
         recovery = Recovery(self._db, records, replica, settings, keeping=keeping, metrics=metrics)
         diary = Journal.create(records, settings.journal) if settings.journal.enabled else Volatile()
         writer = Writer(self._db, settings, diary=diary, replica_id=replica, keeping=keeping, metrics=metrics)

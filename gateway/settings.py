@@ -19,6 +19,7 @@ from storage.settings import (
     DatabaseSettings,
     RecordingSettings,
     RetentionSettings,
+    ServerRecording,
     ServerRetention,
 )
 
@@ -192,6 +193,9 @@ class ServerSpec(Section):
     queue: int = Field(256, ge=0, le=1_000_000, description="calls that wait for a place at most")
     timeouts: Timeouts | None = Field(
         None, description="timeouts of this server; those that are left out are the common ones"
+    )
+    recording: ServerRecording | None = Field(
+        None, description="what is kept of its payloads; what is left out is as for all servers"
     )
     health: HealthSettings | None = Field(
         None, description="probe settings of this server; those that are left out are the common ones"

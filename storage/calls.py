@@ -69,6 +69,7 @@ class CallRow:
     response_ms: float | None
     upstream_ms: float | None
     user: str | None
+    key_name: str | None
     link: str | None
     session_id: int
     message_id: int

@@ -22,6 +22,7 @@ from typing import Protocol
 
 import msgspec
 
+from storage.capture import Exact
 from storage.settings import RecordingSettings
 
 MAX_DEPTH = 31
@@ -42,6 +43,8 @@ class Omission(StrEnum):
     """It was dropped before it was written: the database was away and the room for unwritten records used up."""
     JOURNAL = "journal"
     """The journal had no more room than for the call's end itself."""
+    CAPTURE = "capture"
+    """The admin wants it so (`capture`)."""
     UNREDACTED = "unredacted"
     """Its secrets could not be hidden."""
     REFUSED = "refused"
@@ -66,29 +69,36 @@ class Kept(msgspec.Struct, frozen=True):
     """
 
     text: bytes
-    total_bytes: int
+    total_bytes: int | None
     sha256: bytes
     omission: Omission | None = None
+    exact: Exact = "needed"
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """One side of a call: `data` for the JSON column, `body` for the row of exact bytes, capped (None: no row)."""
+    """One side of a call: `data` for the JSON column, `body` for the row of exact bytes, capped (None: no row).
+    `total_bytes` None: not even its size is kept.
+    """
 
     data: bytes
-    total_bytes: int
+    total_bytes: int | None
     sha256: bytes
     body: bytes | None = None
 
 
-def kept(redacted: bytes, most: int) -> Kept:
+UNTOLD = Kept(b"", None, b"", Omission.CAPTURE)
+"""Nothing is kept, not even a size."""
+
+
+def kept(redacted: bytes, most: int, exact: Exact = "needed") -> Kept:
     """What is kept of a redacted JSON text, at most `most` bytes of it."""
-    return Kept(redacted[:most], len(redacted), hashlib.sha256(redacted).digest())
+    return Kept(redacted[:most], len(redacted), hashlib.sha256(redacted).digest(), exact=exact)
 
 
 def left_out(whole: Kept, reason: Omission) -> Kept:
     """`whole` without its text."""
-    return Kept(b"", whole.total_bytes, whole.sha256, reason)
+    return Kept(b"", whole.total_bytes, whole.sha256, whole.omission or reason)
 
 
 def payload(kept: Kept, settings: RecordingSettings) -> Payload:
@@ -97,7 +107,7 @@ def payload(kept: Kept, settings: RecordingSettings) -> Payload:
         return Payload(_omitted(kept.omission, kept.total_bytes, kept.sha256), kept.total_bytes, kept.sha256)
     omission, exact = _verdict(kept, settings)
     data = kept.text if omission is None else _omitted(omission, kept.total_bytes, kept.sha256)
-    wanted = settings.payload_bytes > 0 and (settings.exact == "always" or (settings.exact == "needed" and exact))
+    wanted = settings.payload_bytes > 0 and (kept.exact == "always" or (kept.exact == "needed" and exact))
     return Payload(data, kept.total_bytes, kept.sha256, kept.text if wanted else None)
 
 
@@ -112,15 +122,16 @@ def dropped(reason: Omission, total_bytes: int) -> Kept:
     return Kept(b"", total_bytes, b"", reason)
 
 
-def _omitted(reason: Omission, total_bytes: int, digest: bytes) -> bytes:
+def _omitted(reason: Omission, total_bytes: int | None, digest: bytes) -> bytes:
+    size = {} if total_bytes is None else {"bytes": total_bytes}
     sha256 = {"sha256": digest.hex()} if digest else {}
-    return msgspec.json.encode({"$omitted": reason, "bytes": total_bytes, **sha256})
+    return msgspec.json.encode({"$omitted": reason, **size, **sha256})
 
 
 def _verdict(kept: Kept, settings: RecordingSettings) -> tuple[Omission | None, bool]:
     """Why the JSON column cannot hold the text, and whether its exact bytes are needed beside it."""
     text = kept.text
-    if kept.total_bytes > min(settings.inline_bytes, len(text)):
+    if (kept.total_bytes or 0) > min(settings.inline_bytes, len(text)):
         return Omission.SIZE, True
     numbers = _long_numbers(text)
     omission = _malformed(text) or _unwelcome(text) or _unbounded(numbers)

@@ -56,6 +56,7 @@ def opening(started: Started, sides: Sides, linked: Linked) -> dict[str, Any]:
         "method": _cut(started.method, 64),
         "target": _cut(started.target, 255),
         "user_id": started.caller.user_id,
+        "key_name": _cut(started.caller.key, 64),
         "client_name": _cut(started.client_name, 100),
         "client_version": _cut(started.client_version, 50),
         "client_era": _cut(started.client_era, 10),

@@ -54,10 +54,36 @@ class JournalSettings(BaseModel):
     )
 
 
-class RecordingSettings(BaseModel):
-    """`recording:`"""
+class Captured(BaseModel):
+    """What is kept of payloads; None: as the next wider words say."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    capture: Literal["full", "metadata", "none"] | None = Field(
+        None, description="what is kept of payloads: all, sizes and hashes alone, or nothing; full unless given"
+    )
+    exact: Literal["needed", "always", "never"] | None = Field(
+        None, description="when exact bytes are kept beside the JSON column; when needed unless given"
+    )
+    hide: tuple[str, ...] = Field(
+        (), description="JSON paths of values that are never kept, as `$.arguments.password`, `$..token`"
+    )
+
+
+class ToolRecording(Captured):
+    """One entry of `servers.NAME.recording.tools:`"""
+
+    name: str = Field(min_length=1, max_length=255, description="the server's own name of the tool; `*` stands for any")
+
+
+class ServerRecording(Captured):
+    """`servers.NAME.recording:`"""
+
+    tools: tuple[ToolRecording, ...] = Field((), description="what holds for some tools; the first that fits counts")
+
+
+class RecordingSettings(Captured):
+    """`recording:`"""
 
     linger: float = Field(0.1, gt=0, le=5, description="seconds a batch waits for more records")
     batch_rows: int = Field(200, ge=1, le=1000, description="records in one transaction at most")
@@ -68,9 +94,6 @@ class RecordingSettings(BaseModel):
     payload_bytes: int = Field(1_048_576, ge=0, le=67_108_864, description="bytes of a payload kept at all")
     pending_bytes: int = Field(
         268_435_456, ge=1_000_000, description="bytes of unwritten records before new calls are refused"
-    )
-    exact: Literal["needed", "always", "never"] = Field(
-        "needed", description="when exact bytes are kept beside the JSON column"
     )
     orphan_after: float = Field(
         600.0,

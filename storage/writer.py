@@ -185,6 +185,7 @@ class Writer:
         """Write what is left for at most `grace` seconds, then end; returns how many records are lost. What is
         journalled is not: the next run brings it into the database.
         """
+        await self._tasks.close(grace)
         self._closing = True
         self._wake.set()
         if self._task is None:
@@ -195,7 +196,6 @@ class Writer:
             await asyncio.wait([self._task], timeout=grace)
             self._task.cancel()
             await asyncio.wait([self._task])
-        await self._tasks.close(grace)
         left, self._pending = self.pending, 0
         self._diary.close()
         why = self._committing.trouble or "there was no time to write them"
@@ -220,19 +220,20 @@ class Writer:
         return number
 
     async def _ending(self, record: Finished) -> None:
-        await self._ended(*await self._keeping.ending(record))
+        began = self._under_way.get(record.call_uid)
+        if began is None or self._closed:
+            log.error("the end of call %s is not recorded: %s", record.call_uid, "closed" if began else "never opened")
+            self._metrics.lost.inc(began is not None and not self._diary.lasting)
+            return
+        await self._ended(*await self._keeping.ending(record, began[0]), began)
 
     async def _regardless(self, work: Coroutine[Any, Any, None]) -> None:
         """Wait for `work`, which goes on when the waiting is cut short."""
         await asyncio.shield(self._tasks.spawn(work, "end of a call"))
 
-    async def _ended(self, record: Finished, response: Kept | None) -> None:
-        uid = record.call_uid
-        began = self._under_way.pop(uid, None)
-        if began is None or self._closed:
-            log.error("the end of call %s is not recorded: %s", uid, "closed" if began else "never opened")
-            self._metrics.lost.inc(began is not None and not self._diary.lasting)
-            return
+    async def _ended(self, record: Finished, response: Kept | None, began: tuple[Started, Kept, int]) -> None:
+        if self._under_way.pop(record.call_uid, None) is None:
+            return  # it has ended already
         size = 0 if response is None else len(response.text)
         if response is not None and not self._diary.lasting and not self._fits(size):
             response, size = left_out(response, Omission.MEMORY), 0

@@ -71,12 +71,34 @@ def records() -> Row:
             ),
             Panel(
                 "Pending",
-                "Records and bytes that wait. New calls are refused when the bytes reach recording.pending_bytes.",
+                "Records that are not in the database, and bytes that they take in memory; beyond "
+                "recording.pending_bytes they wait on the disk alone.",
                 [
                     Query(f"sum by (instance) (mcp_gateway_records_pending{{{GATEWAY}}})", "records {{instance}}"),
                     Query(f"sum by (instance) (mcp_gateway_records_pending_bytes{{{GATEWAY}}})", "bytes {{instance}}"),
                 ],
                 overrides=[unit_of("/bytes.*/", "bytes", axis="right")],
+            ),
+            Panel(
+                "Journal",
+                "What the journal takes on its disk, and the room until new calls are refused.",
+                [
+                    Query(f"sum by (instance) (mcp_gateway_journal_bytes{{{GATEWAY}}})", "taken {{instance}}"),
+                    Query(f"sum by (instance) (mcp_gateway_journal_free_bytes{{{GATEWAY}}})", "free {{instance}}"),
+                ],
+                unit="bytes",
+            ),
+            Panel(
+                "After gateways that ended",
+                "Journals that were taken over from runs that did not end well, calls that were closed as unknown, and "
+                "damaged parts of journals, of which there should be none.",
+                [
+                    Query(f"sum(increase(mcp_gateway_journals_adopted_total{{{GATEWAY}}}[$__range]))", "journals"),
+                    Query(f"sum(increase(mcp_gateway_orphans_closed_total{{{GATEWAY}}}[$__range]))", "unknown calls"),
+                    Query(
+                        f"sum(increase(mcp_gateway_journal_frames_quarantined_total{{{GATEWAY}}}[$__range]))", "damaged"
+                    ),
+                ],
             ),
             Panel(
                 "Commit time",

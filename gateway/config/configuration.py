@@ -185,6 +185,7 @@ class _Reading:
         found = [
             *rules.repeated_keys(keys, key_places),
             *rules.metrics_address(common.metrics.listen),
+            *((path, f"{shown(path)} {message}") for path, message in rules.hidden(common.recording)),
             *rules.slugs(slugs, {path: binder.place(path) for path in slugs}),
         ]
         if not (binder.is_flawed(("auth",)) or binder.is_flawed(("listen",))):

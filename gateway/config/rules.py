@@ -11,8 +11,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from gateway.access import is_loopback
 from gateway.config.keys import Path, listed, nearest, shown
 from gateway.config.problems import Place
+from gateway.config.server_rules import bad_paths
 from gateway.naming import RESERVED_SLUGS
 from gateway.settings import ApiKey, Group, Listen
+from storage.settings import Captured
 
 Finding = tuple[Path, str]
 """The key, and the whole sentence about it."""
@@ -70,6 +72,12 @@ def _advice(server: str, servers: Sequence[str]) -> str:
     if (meant := nearest(server, servers)) is not None:
         return f"did you mean {meant}?"
     return f"known here: {listed(servers)}" if servers else "add it under servers"
+
+
+def hidden(recording: Captured) -> Iterator[Finding]:
+    """JSON paths that cannot be read, and why."""
+    for path, message in bad_paths(recording):
+        yield ("recording", *path), message
 
 
 def metrics_address(listen: str | None) -> Iterator[Finding]:

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from gateway.config.keys import Path
 from gateway.settings import ServerSpec
+from storage.paths import BadPath, parsed
+from storage.settings import Captured
 
 HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -78,6 +80,26 @@ def _transport(spec: ServerSpec) -> Iterator[Finding]:
         yield Finding(("transport",), "is stdio, but the server has a url; remove transport, or write http or sse")
     if spec.transport in ("http", "sse") and spec.command is not None and spec.url is None:
         yield Finding(("transport",), f"is {spec.transport}, but the server has a command; remove transport")
+
+
+def _hidden(spec: ServerSpec) -> Iterator[Finding]:
+    """JSON paths that can be read."""
+    if spec.recording is None:
+        return
+    places: list[tuple[Path, Captured]] = [(("recording",), spec.recording)]
+    places += [(("recording", "tools", index), tool) for index, tool in enumerate(spec.recording.tools)]
+    for place, words in places:
+        for path, message in bad_paths(words):
+            yield Finding((*place, *path), message)
+
+
+def bad_paths(words: Captured) -> Iterator[tuple[Path, str]]:
+    """Those of `hide` that cannot be read: where they stand, and why."""
+    for index, text in enumerate(words.hide):
+        try:
+            parsed(text)
+        except BadPath as bad:
+            yield ("hide", index), str(bad)
 
 
 def _company(spec: ServerSpec) -> Iterator[Finding]:
@@ -172,4 +194,4 @@ def _description(spec: ServerSpec) -> Iterator[Finding]:
         yield Finding(("description",), "holds a NUL character")
 
 
-RULES: tuple[Rule, ...] = (_target, _transport, _company, _url, _headers, _forwarded, _child, _description)
+RULES: tuple[Rule, ...] = (_hidden, _target, _transport, _company, _url, _headers, _forwarded, _child, _description)

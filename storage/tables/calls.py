@@ -47,6 +47,7 @@ server_calls = Table(
     Column("target", name(255)),
     Column("user_id", Integer),
     Column("api_key_id", Integer),
+    Column("key_name", varchar(64)),
     Column("client_name", varchar(100)),
     Column("client_version", varchar(50)),
     Column("client_era", varchar(10)),

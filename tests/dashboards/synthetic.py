@@ -27,7 +27,7 @@ from gateway.metrics import (
 from health.metrics import HealthMetrics
 from health.probe import HealthState, Observation, Step
 from health.state import ServerHealth, Transition
-from storage.metrics import StorageMetrics
+from storage.metrics import RetentionMetrics, StorageMetrics
 from storage.records import Outcome
 
 SERVERS = {"docs": ("http", "modern", "2026-07-28"), "git": ("stdio", "legacy", "2025-11-25")}
@@ -51,6 +51,7 @@ class Backlog:
     """What would wait in the writer and the pool."""
 
     pending, pending_bytes, lag, busy, idle = 3, 4_000, 0.05, 1, 4
+    size, free_bytes = 16_777_216, 1_000_000_000
 
 
 class SyntheticGateway:
@@ -67,9 +68,11 @@ class SyntheticGateway:
         self.lag = LoopLag(self.registry)
         self.readiness = ReadinessMetrics(self.registry)
         self.health = HealthMetrics(self.registry)
+        self.retention = RetentionMetrics(self.registry)
         self.storage = StorageMetrics(self.registry)
         self.storage.watch(Backlog())
         self.storage.watch_pool(Backlog())
+        self.storage.watch_journal(Backlog())
         self._rounds = count()
         self._states = cycle(STATES)
 
@@ -82,6 +85,9 @@ class SyntheticGateway:
         self._doors()
         self._control()
         self.storage.written.inc(20)
+        self.storage.adopted.inc()
+        self.storage.orphans.inc()
+        self.storage.quarantined.inc()
         self.storage.commit_seconds.observe(0.004)
         await asyncio.sleep(0)
 

@@ -102,6 +102,7 @@ async def read(gateway: RunningGateway, uri: str, path: str = "/mcp") -> dict[st
     return json.loads(await answer.text())
 
 
+@pytest.mark.point(46)
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 async def test_all_four_lists_pass_to_clients_of_both_eras(tmp_path: Path, era: str) -> None:
     async with (
@@ -126,6 +127,7 @@ async def test_all_four_lists_pass_to_clients_of_both_eras(tmp_path: Path, era: 
             assert answer["result"] == {member: OFFERED[method]}, "what only modern clients know stays away"
 
 
+@pytest.mark.point(15)
 @pytest.mark.trap(15)
 @pytest.mark.trap(40)
 async def test_no_list_may_be_kept_for_another_user_and_legacy_clients_see_no_word_of_caching(tmp_path: Path) -> None:
@@ -144,6 +146,7 @@ async def test_no_list_may_be_kept_for_another_user_and_legacy_clients_see_no_wo
             assert set((await client.ask("prompts/list"))["result"]) == {"prompts"}
 
 
+@pytest.mark.point(9)
 async def test_what_is_advertised_is_what_works(tmp_path: Path) -> None:
     async with McpServer(modern=True) as plain, McpServer(legacy=True) as old, McpServer(modern=True) as full:
         offering(old)
@@ -179,6 +182,7 @@ async def test_what_is_advertised_is_what_works(tmp_path: Path) -> None:
             assert answer.status == 404
 
 
+@pytest.mark.point(30)
 @pytest.mark.trap(38)
 async def test_whatever_two_servers_both_offer_is_reached_at_each_of_them(tmp_path: Path) -> None:
     async with McpServer(modern=True) as one, McpServer(legacy=True) as two:
@@ -201,6 +205,7 @@ async def test_whatever_two_servers_both_offer_is_reached_at_each_of_them(tmp_pa
                 assert after == {"tools/call": 1, "prompts/get": 1, "resources/read": 3}
 
 
+@pytest.mark.point(35)
 @pytest.mark.parametrize("naming", ["prefixed", "original"])
 async def test_a_page_is_found_by_the_uri_that_its_tool_advertises(tmp_path: Path, naming: str) -> None:
     async with McpServer(modern=True) as apps, McpServer(modern=True) as other:
@@ -219,6 +224,7 @@ async def test_a_page_is_found_by_the_uri_that_its_tool_advertises(tmp_path: Pat
             assert about["extensions"] == {"io.modelcontextprotocol/ui": {"mimeTypes": ["text/html"]}}
 
 
+@pytest.mark.point(37)
 async def test_an_argument_is_completed_by_the_server_that_its_ref_names(tmp_path: Path) -> None:
     async with McpServer(modern=True) as one, McpServer(modern=True) as two:
         servers = {"one": {"url": offering(one).url}, "two": {"url": offering(two).url}}
@@ -250,6 +256,7 @@ async def test_a_resource_of_nobody_is_told_by_its_uri(tmp_path: Path) -> None:
         assert (error["code"], error["data"]) == (-32602, {"uri": "file:///README.md"})
 
 
+@pytest.mark.point(28)
 async def test_cursors_of_one_list_are_no_cursors_of_another_and_garbage_is_refused(tmp_path: Path) -> None:
     many = {**OFFERED, "prompts/list": [{"name": f"p{number}"} for number in range(2_500)]}
     async with (
@@ -270,6 +277,7 @@ async def test_cursors_of_one_list_are_no_cursors_of_another_and_garbage_is_refu
             assert refused["error"]["code"] == -32602, (method, cursor)
 
 
+@pytest.mark.point(29)
 @pytest.mark.trap(34)
 @pytest.mark.trap(39)
 async def test_a_list_that_cannot_be_had_hides_neither_other_lists_nor_other_servers(tmp_path: Path) -> None:
@@ -307,6 +315,7 @@ async def test_a_list_that_cannot_be_had_hides_neither_other_lists_nor_other_ser
             assert {"odd+file:///ok", "broken+file:///README.md", "well+file:///README.md"} <= set(names["resources"])
 
 
+@pytest.mark.point(27)
 async def test_a_list_that_fails_later_stays_as_it_was_and_is_had_again(tmp_path: Path) -> None:
     async def refuse(asked: Asked) -> web.Response:
         return asked.error(-32603, "disk on fire")

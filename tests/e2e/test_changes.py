@@ -54,6 +54,7 @@ async def listening(gateway: RunningGateway, path: str, wanted: Any) -> AsyncIte
         response.close()
 
 
+@pytest.mark.point(25)
 @pytest.mark.trap(35)
 async def test_a_tool_that_appears_is_told_once_and_is_there(url: str, tmp_path: Path) -> None:
     config = {"servers": {"changing": {"url": url}}}
@@ -69,6 +70,7 @@ async def test_a_tool_that_appears_is_told_once_and_is_there(url: str, tmp_path:
             assert (await heard.next())["method"] == "notifications/tools/list_changed"
 
 
+@pytest.mark.point(26)
 async def test_a_resource_is_told_of_under_the_name_that_the_client_knows(url: str, tmp_path: Path) -> None:
     config = {"servers": {"changing": {"url": url}}}
     async with asyncio.timeout(40), running_gateway(config, tmp_path) as gateway:
@@ -86,6 +88,7 @@ async def test_a_resource_is_told_of_under_the_name_that_the_client_knows(url: s
                 )
 
 
+@pytest.mark.point(25)
 @pytest.mark.trap(36)
 async def test_a_legacy_server_that_comes_back_with_other_tools_is_told_of(tmp_path: Path) -> None:
     async with McpServer(legacy=True) as server:

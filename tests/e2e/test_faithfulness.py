@@ -113,6 +113,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield Bench(gateway, echo)
 
 
+@pytest.mark.point(32)
 @pytest.mark.trap(22)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arguments=texts.bodies, result=texts.bodies, note=texts.values, stream=st.booleans())
@@ -131,6 +132,7 @@ async def test_every_value_keeps_its_bytes_in_both_directions(bench, arguments, 
         ]
 
 
+@pytest.mark.point(31)
 @pytest.mark.trap(22)
 async def test_a_tools_definition_keeps_its_bytes_but_for_its_name(bench):
     own = await (await bench.gateway.modern("tools/list", path="/servers/peer/mcp")).read()

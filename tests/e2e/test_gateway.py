@@ -42,6 +42,7 @@ async def test_every_call_is_one_row_with_who_what_how_long_and_both_payloads(tm
         assert row["message_id"] is not None
 
 
+@pytest.mark.trap(10)
 @pytest.mark.parametrize("eras", [{"legacy": True}, {"modern": True}, {"legacy": True, "modern": True}])
 async def test_a_server_of_any_era_is_listed_and_called(tmp_path, eras):
     async with (
@@ -55,6 +56,7 @@ async def test_a_server_of_any_era_is_listed_and_called(tmp_path, eras):
         assert row["server_era"] == ("modern" if "modern" in eras else "legacy")
 
 
+@pytest.mark.point(29)
 @pytest.mark.trap(34)
 async def test_a_dead_and_a_silent_server_neither_delay_nor_empty_the_list(tmp_path):
     async def silence(reader, writer):
@@ -77,6 +79,7 @@ async def test_a_dead_and_a_silent_server_neither_delay_nor_empty_the_list(tmp_p
                 assert json.loads(await answer.text())["result"]["tools"] == []
 
 
+@pytest.mark.point(27)
 async def test_the_last_good_list_is_served_while_the_server_is_down_and_calls_are_refused_at_once(tmp_path):
     config = {"servers": {"demo": {"url": ""}}, "health": QUICK_HEALTH}
     async with McpServer(modern=True) as server:

@@ -335,6 +335,8 @@ def params_of(request: bytes) -> list[tuple[str, bytes]]:
     return [(name, bytes(raw)) for name, raw in params.items() if name != "_meta"]
 
 
+@pytest.mark.point(20)
+@pytest.mark.point(32)
 @pytest.mark.trap(22)
 async def test_a_conversation_differs_by_names_and_uris_alone(bench: Bench) -> None:
     for turn in (turn for turn in TURNS if bench.server.era in turn.eras):
@@ -354,6 +356,7 @@ async def test_a_conversation_differs_by_names_and_uris_alone(bench: Bench) -> N
             assert bytes(about["vendor.example/k"]) == b"1.5", (turn.name, path)
 
 
+@pytest.mark.point(31)
 @pytest.mark.trap(22)
 @pytest.mark.parametrize("method", LISTS)
 async def test_a_list_differs_by_names_and_uris_alone(bench: Bench, method: str) -> None:

@@ -49,6 +49,29 @@ async def test_a_gateway_that_is_killed_at_random_moments_loses_nothing(
             assert f"journal {journal:016x}: there is no row of call {seq} of it" in verified.stdout
 
 
+@pytest.mark.trap(49)
+@pytest.mark.parametrize("engine", params("mariadb", "postgresql"))
+async def test_of_two_gateways_on_one_database_one_may_be_killed(engine: str, engines: Engines, tmp_path: Path) -> None:
+    url, traffic, luck = await engines[engine].migrated(), Traffic(), random.Random(12)
+    async with opened(url) as db, recording(traffic) as server:
+        config = {"database": {"url": url}, "servers": {"demo": {"url": server.url}}}
+        first, second = (GatewayProcess(tmp_path / name, config) for name in ("first", "second"))
+        async with first, second, Load(traffic, first.door("demo"), second.door("demo")) as load:
+            for _ in range(max(2, KILLS // 10)):
+                answered = len(traffic.answered)
+                await waiting.until(lambda: len(traffic.answered) > answered + 50)  # noqa: B023
+                await asyncio.sleep(luck.random() / 2)
+                second.kill()
+                answered = len(traffic.answered)
+                await waiting.until(lambda: len(traffic.answered) > answered + 50)  # noqa: B023
+                await second.start()
+            await load.end()
+            await waiting.until(lambda: settled(traffic, db), every=0.1)
+            assert broken(traffic, await rows(db)) == []
+            verified = await asyncio.to_thread(first.run, "calls", "verify")
+            assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
 async def _delete_one(db: Database) -> tuple[int, int]:
     """The journal and the number of a call whose row is gone now."""
     calls = server_calls.c

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, cycle
 from typing import Any
 
 import aiohttp
@@ -72,11 +72,11 @@ class Traffic:
 
 
 class Load:
-    """`clients` clients that call without a pause, until the context ends."""
+    """`clients` clients that call the doors at `urls` in turn, without a pause, until the context ends."""
 
-    def __init__(self, traffic: Traffic, url: str, clients: int = 8) -> None:
+    def __init__(self, traffic: Traffic, *urls: str, clients: int = 8) -> None:
         self.traffic = traffic
-        self._url = url
+        self._urls = cycle(urls)
         self._clients = clients
         self._tasks = Tasks("load")
         self._running: list[asyncio.Task[None]] = []
@@ -99,7 +99,7 @@ class Load:
 
     async def _run(self) -> None:
         while not self._over:
-            await self.traffic.call(self._http, self._url)
+            await self.traffic.call(self._http, next(self._urls))
 
 
 def recording(traffic: Traffic) -> McpServer:

@@ -42,6 +42,7 @@ def test_a_gateway_without_keys_serves_the_local_caller():
     assert KeyRing({}, local).authenticate(None, None) == local
 
 
+@pytest.mark.point(13)
 @pytest.mark.trap(59)
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "", None, "10.0.0.7:8080"]

@@ -1,5 +1,6 @@
 import json
 
+import pytest
 from msgspec import Raw
 
 from gateway.catalog import Catalog, digest, entries_of, exposed
@@ -66,6 +67,7 @@ def test_prompts_are_named_like_tools_and_resources_by_their_uris():
     assert template.text[Era.MODERN] == b'{"uriTemplate":"s+file:///{a}","name":"A"}'
 
 
+@pytest.mark.point(35)
 def test_the_page_of_a_tool_moves_with_its_resource():
     tool = b'{"name":"t","_meta":{"ui":{"resourceUri":"ui://x/a","k":1.10},"ui/resourceUri":"ui://x/a"}}'
     about = json.loads(shown(tool, "s").text[Era.MODERN])["_meta"]

@@ -16,6 +16,7 @@ def test_every_outcome_has_a_documented_status():
     assert not SUCCESSES & NOT_COUNTED
 
 
+@pytest.mark.point(34)
 @pytest.mark.parametrize("kind", sorted(Kind))
 def test_no_kind_uses_a_code_that_the_specification_reserves_for_something_else(kind):
     """MCP 2026-07-28 `basic/index` §Error Codes: -32020 to -32099 have exactly the meanings that it gives them."""

@@ -110,6 +110,7 @@ def named(*names: str) -> list[Any]:
     return [{"name": name, "inputSchema": {}} for name in names]
 
 
+@pytest.mark.point(25)
 @pytest.mark.trap(35)
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 async def test_a_burst_of_changes_costs_two_listings_and_the_last_is_not_lost(harbour: Harbour, era: str) -> None:

@@ -17,6 +17,7 @@ def test_a_missing_file_is_made_once_for_its_owner_alone(tmp_path):
     assert load_or_make(path, OLD) == (NEW,)
 
 
+@pytest.mark.point(61)
 def test_a_rotated_file_opens_with_every_key_and_seals_with_the_first(tmp_path):
     path = tmp_path / "keys"
     path.write_bytes(base64.b64encode(NEW) + b"\n" + base64.b64encode(OLD) + b"\n")

@@ -85,6 +85,7 @@ class TestAnExposedName:
     def test_belongs_to_one_tool_of_one_server(self, pairs: set[tuple[str, str]]) -> None:
         assert len({exposed_name(slug, tool) for slug, tool in pairs}) == len(pairs)
 
+    @pytest.mark.point(30)
     @pytest.mark.trap(38)
     def test_survives_prefixes_separators_case_and_length(self) -> None:
         """Servers that are each other's prefix; tools that begin with the separator, hold it, differ in case, in a

@@ -62,6 +62,7 @@ def test_one_tool_on_two_servers_is_two_names_that_lead_to_their_own_server():
     }
 
 
+@pytest.mark.point(30)
 @pytest.mark.trap(38)
 def test_names_that_models_do_not_take_are_altered_apart_and_lead_to_the_original():
     long = ["x" * 100 + "a", "x" * 100 + "b", "ünï.cødé tool", "ünï_cødé tool"]
@@ -96,6 +97,7 @@ def test_lists_keep_the_order_of_servers_and_of_their_tools():
     assert listed(aggregate) == ["zeta__b", "zeta__a", "alpha__c"]
 
 
+@pytest.mark.point(28)
 def test_pages_hold_a_thousand_and_follow_each_other_without_gap_or_repetition():
     names = [f"t{n}" for n in range(2 * PAGE_SIZE + 1)]
     endpoint = house(s=catalog(*names)).endpoint("s")
@@ -268,6 +270,7 @@ def test_a_group_is_an_endpoint_of_its_own():
         assert caught.value.kind is Kind.UNKNOWN_SERVER
 
 
+@pytest.mark.point(37)
 def test_an_argument_is_completed_by_the_server_of_its_prompt_or_template():
     built = house(docs=FILES, git=FILES)
     aggregate = built.endpoint(AGGREGATE)
@@ -277,6 +280,7 @@ def test_an_argument_is_completed_by_the_server_of_its_prompt_or_template():
     assert ref(built.endpoint("git"), type="ref/prompt", name="never listed") == ("git", "never listed")
 
 
+@pytest.mark.point(37)
 @pytest.mark.parametrize(
     "unknown",
     [{"type": "ref/prompt", "name": "greet"}, {"type": "ref/resource", "uri": "x"}, {"type": "ref/prompt"}, {}],
@@ -287,6 +291,7 @@ def test_an_argument_of_nothing_that_is_known_is_refused(unknown):
     assert caught.value.kind is Kind.INVALID_PARAMS
 
 
+@pytest.mark.point(25)
 @pytest.mark.trap(35)
 def test_a_change_is_told_where_the_list_that_is_seen_has_changed():
     before = house(a=catalog("x"), b=FILES)

@@ -37,6 +37,7 @@ def test_a_seal_of_another_purpose_is_refused():
         Sealer([NEW], "state").unseal(token)
 
 
+@pytest.mark.point(61)
 def test_rotation_keeps_old_tokens_alive_until_the_key_leaves_the_ring():
     token = Sealer([OLD], "session").seal(b"x", NONCE)
     assert Sealer([NEW, OLD], "session").unseal(token) == b"x"

@@ -85,6 +85,17 @@ async def test_a_session_survives_a_restart_of_the_gateway(sessions, tasks, cloc
     assert make_sessions(tasks, clock).find(token, ALICE, "time").facts.version == "2025-11-25"
 
 
+@pytest.mark.point(61)
+async def test_a_session_survives_the_rotation_of_its_key_until_the_key_leaves(sessions, tasks, clock):
+    token = open_one(sessions)
+    rotated = make_sessions(tasks, clock, keys=(b"n" * 32, KEY))
+    assert rotated.find(token, ALICE, "time").facts.version == "2025-11-25"
+    assert make_sessions(tasks, clock, keys=(b"n" * 32,)).find(open_one(rotated), ALICE, "time")
+    with pytest.raises(GatewayError):
+        make_sessions(tasks, clock, keys=(b"n" * 32,)).find(token, ALICE, "time")
+
+
+@pytest.mark.point(39)
 async def test_every_wrong_session_is_answered_alike(sessions, tasks, clock):
     token = open_one(sessions)
     ended = open_one(sessions)
@@ -105,6 +116,7 @@ async def test_every_wrong_session_is_answered_alike(sessions, tasks, clock):
     assert answers == {(Kind.SESSION_UNKNOWN, "Session not found: initialize again")}
 
 
+@pytest.mark.point(39)
 async def test_an_expired_session_is_unknown(sessions, clock):
     token = open_one(sessions)
     clock.now += LIFETIME + 1
@@ -180,6 +192,7 @@ async def test_a_running_id_is_refused_a_second_time_and_free_after_its_end(sess
     session.begin(b"1", lambda stream: go.wait(), lost)
 
 
+@pytest.mark.point(14)
 @pytest.mark.trap(31)
 async def test_the_ids_1_and_string_1_are_two_exchanges(sessions):
     session = sessions.find(open_one(sessions), ALICE, "time")

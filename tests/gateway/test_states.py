@@ -28,6 +28,7 @@ def wrapped(by: States, *, round: int = 0) -> Raw:
     return by.wrap(BOND, Raw(b'"s"'), OPERATION, round)
 
 
+@pytest.mark.point(20)
 @given(st.one_of(st.none(), st.text()))
 def test_a_state_comes_back_to_its_server_with_the_same_bytes_or_stays_absent(state: str | None) -> None:
     raw = None if state is None else Raw(msgspec.json.encode(state))
@@ -36,6 +37,7 @@ def test_a_state_comes_back_to_its_server_with_the_same_bytes_or_stays_absent(st
     assert (held.operation_uid, held.round) == (OPERATION, 3)
 
 
+@pytest.mark.point(22)
 @pytest.mark.parametrize(
     "other",
     [
@@ -51,6 +53,7 @@ def test_a_state_of_another_user_server_endpoint_or_request_is_refused(other: di
     assert refused.value.kind is Kind.INVALID_PARAMS
 
 
+@pytest.mark.point(22)
 @pytest.mark.parametrize(
     "raw",
     [
@@ -70,6 +73,7 @@ def test_whatever_is_wrong_with_a_state_is_told_in_the_same_words(raw: Raw) -> N
     assert (refused.value.kind, refused.value.reason) == (Kind.INVALID_PARAMS, "request_state")
 
 
+@pytest.mark.point(61)
 def test_a_state_survives_the_rotation_of_its_key() -> None:
     assert states(b"n" * 32, b"k" * 32).unwrap(wrapped(states()), BOND).state == b'"s"'
 
@@ -80,6 +84,7 @@ def test_a_request_is_the_same_however_its_json_is_spelt() -> None:
     assert digest("tools/call", "a", one) == digest("tools/call", "a", two)
 
 
+@pytest.mark.point(22)
 @pytest.mark.parametrize(
     ("method", "target", "arguments"),
     [("prompts/get", "a", b"{}"), ("tools/call", "b", b"{}"), ("tools/call", "a", b'{"x":1}')],

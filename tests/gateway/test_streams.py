@@ -178,6 +178,7 @@ async def test_an_ended_stream_is_kept_once_its_client_saw_an_id(make, archive):
     assert (len(archive), archive.size) == (1, 5)
 
 
+@pytest.mark.point(19)
 async def test_nothing_comes_after_the_answer(make):
     stream, reader = make(), Follower()
     await stream.finish(Answer(b"first"))

@@ -26,6 +26,7 @@ def params(uri: str, **more: object) -> dict[str, Raw]:
     return {name: Raw(msgspec.json.encode(value)) for name, value in {"uri": uri, **more}.items()}
 
 
+@pytest.mark.point(24)
 @pytest.mark.parametrize("id", [b"1", b'"1"', b'"L-\\u00e9"'])
 async def test_every_frame_carries_the_id_of_the_request_with_its_type(id: bytes) -> None:
     subscriptions = Subscriptions()
@@ -43,6 +44,7 @@ async def _ended(listen: Listen) -> Any:
         yield frame
 
 
+@pytest.mark.point(24)
 async def test_what_was_not_asked_for_is_not_told() -> None:
     subscriptions = Subscriptions()
     listen = subscriptions.open(Raw(b"1"), "", frozenset({TOOLS}))
@@ -70,6 +72,7 @@ async def test_a_change_that_nobody_has_read_yet_is_told_once() -> None:
     assert [frame["method"] for frame in await read(listen)] == [TOOLS, PROMPTS]
 
 
+@pytest.mark.point(26)
 async def test_a_resource_and_what_is_below_it_are_told_under_the_clients_uri() -> None:
     subscriptions = Subscriptions()
     listen = subscriptions.open(Raw(b"1"), "", frozenset())
@@ -83,6 +86,7 @@ async def test_a_resource_and_what_is_below_it_are_told_under_the_clients_uri() 
     assert all(frame["params"]["_meta"]["x"] == 1 for frame in frames)
 
 
+@pytest.mark.point(26)
 def test_two_streams_follow_a_resource_once_and_the_last_one_lets_it_go() -> None:
     subscriptions = Subscriptions()
     resources = {Resource(1, "file:///a"): "file:///a"}
@@ -96,6 +100,7 @@ def test_two_streams_follow_a_resource_once_and_the_last_one_lets_it_go() -> Non
     assert len(subscriptions) == 0
 
 
+@pytest.mark.point(24)
 def test_what_a_server_does_not_honour_is_not_acknowledged() -> None:
     subscriptions = Subscriptions()
     listen = subscriptions.open(Raw(b"1"), "", frozenset({TOOLS}))

@@ -58,6 +58,7 @@ def test_a_seal_of_another_purpose_opens_no_task() -> None:
         ids().read(ALICE, Sealer([b"k" * 32], "state").seal_alike(b"x"))
 
 
+@pytest.mark.point(61)
 def test_a_new_key_opens_old_names_and_a_client_that_asks_by_one_hears_of_that_one() -> None:
     old = ids(b"k" * 32).seal(ALICE, 1, "a")
     rotated = ids(b"n" * 32, b"k" * 32)

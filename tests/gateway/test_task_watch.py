@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from msgspec import Raw
 
 from gateway.protocol.meta import SUBSCRIPTION_ID
@@ -61,6 +62,7 @@ async def next_of(listen: Listen) -> dict[str, Any]:
     return dict(json.loads(await anext(listen.frames())))
 
 
+@pytest.mark.point(36)
 async def test_over_http_the_client_listens_as_itself_and_leaves_when_it_has_gone() -> None:
     async with McpServer(modern=True) as server, client_session() as http:
         listens, upstream = Listens(server), Upstream(terms(url=server.url), http)

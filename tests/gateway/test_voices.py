@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
 from msgspec import Raw
 
 from gateway.protocol.jsonrpc import Message, MessageKind
@@ -27,6 +28,7 @@ async def alive(h: House) -> tuple[Voice, str]:
     return Voices(h, h.sessions, h.subscriptions, h.task_ids, h.overlays).of(server), session.facts.sid
 
 
+@pytest.mark.point(26)
 async def test_a_session_hears_of_a_resource_under_the_name_that_its_client_knows() -> None:
     async with house({"docs": Era.LEGACY}) as h:
         voice, sid = await alive(h)

@@ -246,6 +246,7 @@ class TestAPage:
             "error_message": "no",
             "response_ms": 1.5,
             "upstream_ms": 1.0,
+            "key_name": "alice's",
             "user": "alice",
             "link": "auto",
             "client_name": "tester",

@@ -56,7 +56,7 @@ async def test_no_part_of_a_record_keeps_a_secret(here: World) -> None:
     call = here.started(request=b'"a secret"', target="the secret")
     started, request = await keeping.opening(call)
     end = here.finished(call, response=b'"my secret"', outcome=Outcome.TOOL_ERROR, error_message="no secret")
-    finished, response = await keeping.ending(end)
+    finished, response = await keeping.ending(end, started)
     assert (started.request, request.text, started.target) == (b"", b'"a hidden"', "the hidden")
     assert response is not None
     assert (finished.response, response.text, finished.error_message) == (None, b'"my hidden"', "no hidden")

@@ -19,7 +19,7 @@ from tests.support import mcp_chat
 from tests.support.engines import Engines, made, made_again, params
 from tests.support.killing import Killed, killed_after_its_first_change
 
-HEAD = "gateway_0008"
+HEAD = "gateway_0009"
 
 
 async def test_an_empty_database_is_outdated_and_the_command_is_named(empty_database: Database) -> None:

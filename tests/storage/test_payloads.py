@@ -24,7 +24,7 @@ LONGEST_KEY = b'{"' + b"k" * MAX_KEY_BYTES + b'":1}'
 
 def kept(text: bytes, **changes: Any) -> Any:
     recording = RecordingSettings(**changes)
-    return payload(payloads.kept(text, recording.payload_bytes), recording)
+    return payload(payloads.kept(text, recording.payload_bytes, recording.exact or "needed"), recording)
 
 
 FITTING = (

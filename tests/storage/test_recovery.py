@@ -281,3 +281,19 @@ async def test_whoever_waits_for_a_large_end_may_go(lite: World, tmp_path: Path)
 
         async with asyncio.timeout(20):
             await until(is_ok)
+
+
+@pytest.mark.trap(68)
+async def test_an_end_that_is_still_being_redacted_is_recorded_before_the_writer_closes(
+    lite: World, tmp_path: Path
+) -> None:
+    async with at_work(on_disk(lite, tmp_path)) as writer:
+        call = lite.started()
+        await writer.started(call)
+        tasks = Tasks("test")
+        large = b'"' + b"x" * 900_000 + b'"'
+        tasks.spawn(writer.finished(lite.finished(call, response=large)), "a large end")
+        await asyncio.sleep(0)
+        await writer.close()
+        await tasks.close()
+    assert await outcomes(lite) == {call.call_uid: "ok"}

@@ -111,7 +111,8 @@ def _facts(row: CallRow, chat: Chat) -> Iterator[tuple[str, str]]:
     yield "when", f"{began.strftime('%Y-%m-%d %H:%M:%S.%f %z')}{_until(began, row.finished_at)}"
     client = " ".join(filter(None, (row.client_name, row.client_version)))
     era = f" ({row.client_era})" if row.client_era else ""
-    yield "who", f"{row.user or 'a user of another back end'}{f', with {client}{era}' if client else era}"
+    key = f" (key {row.key_name})" if row.key_name else ""
+    yield "who", f"{row.user or 'a user of another back end'}{key}{f', with {client}{era}' if client else era}"
     served = f" ({row.server_era})" if row.server_era else ""
     yield "where", f"{row.server}{served}, {' '.join(filter(None, (row.method, row.tool)))}"
     if row.error_message or row.reason:

@@ -56,6 +56,7 @@ class TestApps:
             for definition in OFFER["tools"]:
                 assert msgspec.json.encode(definition).decode() in text
 
+    @pytest.mark.point(35)
     async def test_on_an_aggregate_pages_are_named_by_their_server_under_their_own_scheme(self, era: Era) -> None:
         async with house({"charts": era}, offers={"charts": OFFER}) as h:
             tools = (await result(h, era, "tools/list", {}, "/mcp"))["result"]["tools"]
@@ -70,6 +71,7 @@ class TestApps:
             listed = (await result(h, era, "resources/list", {}, "/mcp"))["result"]["resources"]
             assert listed[0]["uri"] == "ui://charts/charts/listed.html"
 
+    @pytest.mark.point(35)
     @pytest.mark.parametrize(("path", "uri"), [("/mcp", "ui://charts/charts/view.html"), ("/servers/charts/mcp", PAGE)])
     async def test_a_page_that_stands_in_no_list_is_read(self, era: Era, path: str, uri: str) -> None:
         def page(call: Any, relay: Relaying) -> None:
@@ -89,6 +91,7 @@ class TestApps:
             ]
             assert h.servers["charts"].calls[0].target == PAGE
 
+    @pytest.mark.point(35)
     @pytest.mark.parametrize("path", ["/mcp", "/servers/charts/mcp"])
     async def test_the_extension_and_its_settings_are_advertised(self, era: Era, path: str) -> None:
         async with house({"charts": era, "other": era}, offers={"charts": OFFER, "other": PLAIN}) as h:

@@ -23,6 +23,7 @@ async def code_of(answer):
     return answer.status, body["error"]["code"]
 
 
+@pytest.mark.trap(10)
 async def test_the_four_combinations_of_eras_carry_a_plain_call():
     async with house({"new": Era.MODERN, "old": Era.LEGACY}) as h:
         session = await h.initialize()
@@ -57,6 +58,7 @@ async def test_an_aggregate_prefixes_names_and_a_servers_own_door_does_not():
         assert h.servers["time"].calls[0].target == "now"
 
 
+@pytest.mark.point(38)
 @pytest.mark.parametrize("version", ["2025-03-26", "2025-06-18", "2025-11-25"])
 async def test_initialize_answers_each_legacy_version_with_itself(version):
     async with house() as h:
@@ -66,6 +68,7 @@ async def test_initialize_answers_each_legacy_version_with_itself(version):
         assert answer.headers["Mcp-Session-Id"].isascii()
 
 
+@pytest.mark.point(38)
 @pytest.mark.parametrize("version", ["2024-11-05", "1999-01-01", "2026-07-28", "x"])
 async def test_initialize_answers_any_other_version_with_our_latest(version):
     async with house() as h:
@@ -74,6 +77,7 @@ async def test_initialize_answers_any_other_version_with_our_latest(version):
         assert json.loads(await answer.text())["result"]["protocolVersion"] == "2025-11-25"
 
 
+@pytest.mark.point(1)
 async def test_discover_needs_only_the_two_required_keys_and_names_every_version():
     async with house() as h:
         result = json.loads(await (await h.modern("server/discover")).text())["result"]
@@ -112,6 +116,7 @@ MALFORMED = [
 ]
 
 
+@pytest.mark.point(8)
 @pytest.mark.trap(31)
 @pytest.mark.parametrize(("body", "code"), MALFORMED)
 async def test_what_is_no_message_is_answered_400_with_its_code_and_counted(body, code):
@@ -140,6 +145,8 @@ MODERN_REFUSALS = [
 ]
 
 
+@pytest.mark.point(2)
+@pytest.mark.point(3)
 @pytest.mark.parametrize(("changed", "status", "code"), MODERN_REFUSALS)
 async def test_a_modern_request_whose_envelope_or_headers_do_not_hold_is_refused(changed, status, code):
     async with house() as h:
@@ -149,6 +156,7 @@ async def test_a_modern_request_whose_envelope_or_headers_do_not_hold_is_refused
         assert not h.servers["time"].calls
 
 
+@pytest.mark.point(3)
 async def test_an_unsupported_version_is_told_what_is_supported():
     async with house() as h:
         changed = {"meta": {VERSION: "1999-01-01"}, "headers": {"MCP-Protocol-Version": "1999-01-01"}}
@@ -158,6 +166,7 @@ async def test_an_unsupported_version_is_told_what_is_supported():
         assert set(error["data"]["supported"]) <= set(discovered["supportedVersions"])
 
 
+@pytest.mark.point(5)
 async def test_a_base64_name_is_decoded_before_it_is_compared():
     async with house() as h:
         answer = await h.modern(
@@ -173,6 +182,7 @@ async def test_a_header_mismatch_concerns_its_own_request_alone():
         assert (await h.modern("tools/list")).status == 200
 
 
+@pytest.mark.point(7)
 @pytest.mark.parametrize(
     "method", ["initialize", "ping", "logging/setLevel", "resources/subscribe", "prompts/list", "unknown/method"]
 )
@@ -182,6 +192,7 @@ async def test_a_method_that_modern_clients_do_not_have_is_404(method):
         assert await code_of(answer) == (404, -32601)
 
 
+@pytest.mark.point(11)
 async def test_a_modern_notification_is_accepted_with_nothing():
     async with house() as h:
         body = json.dumps({"jsonrpc": "2.0", "method": "notifications/x", "params": {"_meta": {VERSION: MODERN}}})
@@ -189,12 +200,14 @@ async def test_a_modern_notification_is_accepted_with_nothing():
         assert (answer.status, await answer.read()) == (202, b"")
 
 
+@pytest.mark.point(8)
 async def test_a_posted_response_of_a_modern_client_is_refused():
     async with house() as h:
         body = b'{"jsonrpc":"2.0","id":1,"result":{}}'
         assert await code_of(await h.modern("x", raw=body)) == (400, -32600)
 
 
+@pytest.mark.point(10)
 async def test_session_headers_mean_nothing_to_modern_requests_and_none_is_minted():
     async with house() as h:
         answer = await h.modern("tools/list", headers={"Mcp-Session-Id": "nonsense", "Last-Event-ID": "7"})
@@ -220,6 +233,7 @@ async def test_an_unknown_tool_is_invalid_params_and_the_next_call_works(era):
         assert len(h.memory.opened) == 1
 
 
+@pytest.mark.point(12)
 @pytest.mark.trap(24)
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_over_the_limit_is_413_and_names_the_limit(chunked):
@@ -247,6 +261,7 @@ async def test_a_body_below_the_limit_arrives_whole(size):
         assert json.loads(await answer.text())["result"]["echo"]["x"] == "y" * size
 
 
+@pytest.mark.point(12)
 @pytest.mark.parametrize(
     "media", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonx"]
 )
@@ -264,6 +279,7 @@ async def test_a_compressed_body_is_415_and_is_not_inflated(coding):
         assert answer.status == 415
 
 
+@pytest.mark.point(12)
 @pytest.mark.parametrize(
     ("accept", "status"), [("text/html", 406), ("image/*", 406), ("*/*", 200), ("application/json", 200), (None, 200)]
 )
@@ -273,6 +289,7 @@ async def test_accept_decides_whether_an_answer_can_be_given(accept, status):
         assert answer.status == status
 
 
+@pytest.mark.point(13)
 @pytest.mark.trap(59)
 @pytest.mark.parametrize("method", ["POST", "GET", "DELETE", "OPTIONS"])
 async def test_a_foreign_origin_is_403_and_a_foreign_host_421_whatever_the_method(method):
@@ -282,6 +299,7 @@ async def test_a_foreign_origin_is_403_and_a_foreign_host_421_whatever_the_metho
         assert (foreign_origin.status, foreign_host.status) == (403, 421)
 
 
+@pytest.mark.point(13)
 async def test_an_allowed_origin_may_read_the_answer_and_the_session_id():
     async with house() as h:
         answer = await h.modern("tools/list", headers={"Origin": "http://localhost:6274"})
@@ -302,6 +320,8 @@ async def test_a_browser_may_send_the_headers_that_carry_arguments_and_no_others
         assert "X-Evil" not in allowed
 
 
+@pytest.mark.point(10)
+@pytest.mark.point(47)
 @pytest.mark.trap(20)
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "PATCH", "HEAD"])
 async def test_anything_but_post_without_a_session_is_405_and_says_what_is_allowed(method):
@@ -333,6 +353,8 @@ async def test_keys_are_needed_at_every_method_and_never_repeated():
         assert h.memory.opened[0].caller == alice
 
 
+@pytest.mark.point(39)
+@pytest.mark.point(43)
 async def test_a_session_lives_until_delete_and_is_then_unknown():
     async with house() as h:
         session = await h.initialize()
@@ -348,6 +370,7 @@ async def test_a_session_lives_until_delete_and_is_then_unknown():
         assert len(h.ended) == 1
 
 
+@pytest.mark.point(39)
 @pytest.mark.parametrize("session", ["nonsense", "A" * 5_000, "yOKKzb2tRXv6"])
 async def test_an_unknown_session_is_404_and_not_a_new_one(session):
     async with house() as h:
@@ -362,6 +385,7 @@ async def test_a_session_of_another_door_is_unknown():
         assert answer.status == 404
 
 
+@pytest.mark.point(39)
 @pytest.mark.trap(2)
 async def test_a_legacy_client_that_never_echoes_its_session_is_served_nevertheless():
     async with house() as h:
@@ -371,6 +395,7 @@ async def test_a_legacy_client_that_never_echoes_its_session_is_served_neverthel
         assert (await h.legacy({"jsonrpc": "2.0", "method": "notifications/initialized"})).status == 202
 
 
+@pytest.mark.point(40)
 async def test_a_legacy_version_that_we_do_not_speak_is_400():
     async with house() as h:
         session = await h.initialize()
@@ -388,6 +413,7 @@ async def test_a_legacy_method_that_is_not_offered_is_an_error_inside_the_sessio
         assert await code_of(await h.legacy(message, session=session)) == (200, -32601)
 
 
+@pytest.mark.point(41)
 async def test_a_get_opens_one_stream_and_the_newest_wins():
     async with house() as h:
         session = await h.initialize()
@@ -404,6 +430,7 @@ async def test_a_get_opens_one_stream_and_the_newest_wins():
             await newer.read()
 
 
+@pytest.mark.point(16)
 @pytest.mark.trap(16)
 async def test_progress_arrives_one_by_one_on_the_calls_own_stream_under_the_clients_token():
     async with house() as h:
@@ -427,6 +454,7 @@ async def test_progress_arrives_one_by_one_on_the_calls_own_stream_under_the_cli
             assert await answer.content.read() == b""
 
 
+@pytest.mark.point(19)
 @pytest.mark.trap(32)
 async def test_two_clients_with_one_progress_token_get_each_their_own_progress():
     async with house() as h:
@@ -450,6 +478,7 @@ async def test_two_clients_with_one_progress_token_get_each_their_own_progress()
         assert '"message":"b"' in texts[1]
 
 
+@pytest.mark.point(18)
 async def test_progress_that_nobody_asked_for_and_lists_that_changed_stay_here():
     async with house() as h:
 
@@ -464,6 +493,7 @@ async def test_progress_that_nobody_asked_for_and_lists_that_changed_stay_here()
         assert answer.content_type == "application/json"
 
 
+@pytest.mark.point(18)
 @pytest.mark.parametrize(
     ("asked", "sent", "arrives"), [("warning", "error", True), ("warning", "info", False), ("debug", "debug", True)]
 )
@@ -494,6 +524,7 @@ async def test_a_client_that_takes_json_alone_gets_json_and_no_notifications():
         assert answer.content_type == "application/json"
 
 
+@pytest.mark.point(17)
 @pytest.mark.trap(28)
 async def test_a_modern_client_that_hangs_up_cancels_the_call_once_and_the_record_says_so():
     async with house() as h:
@@ -510,6 +541,7 @@ async def test_a_modern_client_that_hangs_up_cancels_the_call_once_and_the_recor
         assert (await h.modern("tools/list")).status == 200
 
 
+@pytest.mark.point(42)
 async def test_a_legacy_client_that_hangs_up_stops_nothing_and_the_call_is_recorded_to_its_end():
     async with house() as h:
         session = await h.initialize()
@@ -526,6 +558,7 @@ async def test_a_legacy_client_that_hangs_up_stops_nothing_and_the_call_is_recor
         assert not h.servers["time"].relays[0].left_early
 
 
+@pytest.mark.point(42)
 @pytest.mark.trap(28)
 async def test_a_legacy_client_cancels_by_notification_and_its_stream_ends():
     async with house() as h:
@@ -561,6 +594,7 @@ async def test_the_end_of_a_session_abandons_what_runs_in_it():
         assert [record.outcome for record in h.memory.closed] == [Outcome.ABANDONED]
 
 
+@pytest.mark.point(14)
 @pytest.mark.trap(31)
 async def test_ids_keep_their_type_and_spelling():
     async with house() as h:
@@ -597,6 +631,7 @@ async def test_a_server_that_is_down_is_refused_at_once_and_the_refusal_is_recor
         assert h.memory.opened[0].target == "now"
 
 
+@pytest.mark.point(33)
 async def test_a_servers_own_error_passes_with_code_data_and_bytes():
     async with house() as h:
         h.servers["time"].behaviour = lambda call, relay: relay.error(b'{"code":1234,"message":"no","data":{"x":1.10}}')
@@ -605,6 +640,7 @@ async def test_a_servers_own_error_passes_with_code_data_and_bytes():
         assert h.memory.closed[0].outcome is Outcome.PROTOCOL_ERROR
 
 
+@pytest.mark.point(33)
 async def test_a_tool_that_says_it_failed_is_passed_on_as_it_is():
     async with house() as h:
         body = b'{"content":[{"type":"text","text":"no such city"}],"isError":true}'
@@ -682,6 +718,7 @@ async def test_calls_in_flight_end_within_the_grace_and_the_rest_are_told():
         assert sorted(record.outcome for record in h.memory.closed) == ["abandoned", "ok"]
 
 
+@pytest.mark.point(45)
 @pytest.mark.trap(31)
 async def test_batches_belong_to_sessions_of_2025_03_26_alone():
     async with house() as h:
@@ -692,6 +729,7 @@ async def test_batches_belong_to_sessions_of_2025_03_26_alone():
             assert await code_of(answer) == (400, -32600)
 
 
+@pytest.mark.point(45)
 async def test_a_batch_is_answered_by_one_array_of_what_each_message_would_get():
     async with house() as h:
         session = await h.initialize(version="2025-03-26")
@@ -713,6 +751,7 @@ async def test_a_batch_is_answered_by_one_array_of_what_each_message_would_get()
         assert (await h.legacy(notes, headers={"Mcp-Session-Id": session})).status == 202
 
 
+@pytest.mark.point(45)
 @pytest.mark.parametrize(
     "messages", [b"[]", b"[1", b'[{"jsonrpc":"2.0","id":1,"method":"initialize"}]', b"[" + b"1," * 200 + b"1]"]
 )

@@ -71,6 +71,7 @@ OFFERS = {
 
 
 class TestQuestions:
+    @pytest.mark.point(44)
     async def test_a_server_asks_on_the_calls_own_stream_and_hears_the_clients_answer(self) -> None:
         told: list[bytes] = []
         async with house({"time": Era.LEGACY}) as h:
@@ -96,6 +97,7 @@ class TestQuestions:
             assert (await anext(stream))["result"] == json.loads(RESULT)
         assert json.loads(told[0]) == {"jsonrpc": "2.0", "id": "s-0", "error": refused}
 
+    @pytest.mark.point(44)
     @pytest.mark.trap(5)
     async def test_two_clients_of_one_tool_get_their_own_questions_and_nobody_answers_for_another(self) -> None:
         told: list[bytes] = []
@@ -168,6 +170,7 @@ class TestQuestions:
 
 
 class TestNotifications:
+    @pytest.mark.point(43)
     async def test_a_change_of_the_clients_roots_reaches_the_servers_that_serve_its_session(self) -> None:
         async with house({"time": Era.LEGACY, "new": Era.MODERN}) as h:
             session = await h.initialize()
@@ -190,6 +193,7 @@ class TestNotifications:
             assert seen[0]["params"] == {"uri": "time+file:///a"}
             assert len(seen) == 2
 
+    @pytest.mark.point(43)
     async def test_a_level_is_for_the_session_and_its_servers_and_later_calls_carry_it(self) -> None:
         offers = {"time": {"capabilities": {"tools": {}, "logging": {}}}}
 
@@ -215,6 +219,7 @@ class TestNotifications:
             answer = await h.legacy(request("logging/setLevel", {"level": "info"}), session=await h.initialize())
             assert (await answer.json())["error"]["code"] == -32601
 
+    @pytest.mark.point(41)
     @pytest.mark.trap(36)
     async def test_a_session_hears_of_changes_on_its_get_and_of_those_that_it_missed_once(self) -> None:
         async with house({"time": Era.LEGACY}) as h:
@@ -235,6 +240,7 @@ class TestNotifications:
 
 
 class TestSubscriptions:
+    @pytest.mark.point(43)
     async def test_a_session_subscribes_at_the_server_under_the_servers_uri(self) -> None:
         async with house({"docs": Era.LEGACY}, offers=OFFERS) as h:
             session = await h.initialize()
@@ -250,6 +256,7 @@ class TestSubscriptions:
             assert answer["error"]["code"] == -32600
             assert h.servers["docs"].calls == []
 
+    @pytest.mark.point(24)
     async def test_a_listen_begins_with_what_is_honoured_and_ends_with_a_result(self) -> None:
         async with house({"docs": Era.MODERN}, offers=OFFERS) as h:
             h.servers["docs"].honoured = frozenset({"file:///a"})
@@ -274,6 +281,7 @@ class TestSubscriptions:
             ended = await anext(stream)
             assert (ended["id"], ended["result"]["resultType"]) == ("L", "complete")
 
+    @pytest.mark.point(26)
     async def test_a_listen_that_is_left_follows_nothing_any_more(self) -> None:
         async with house({"docs": Era.MODERN}, offers=OFFERS) as h:
             h.servers["docs"].honoured = frozenset({"file:///a"})
@@ -314,8 +322,10 @@ class TestMethods:
             refused = await h.modern("skills/get", {"x": 1})
             assert (refused.status, (await refused.json())["error"]["code"]) == (404, -32601)
 
+    @pytest.mark.point(7)
     @pytest.mark.parametrize(
-        "method", ["ping", "initialize", "logging/setLevel", "resources/subscribe", "tasks/result"]
+        "method",
+        ["ping", "initialize", "logging/setLevel", "resources/subscribe", "resources/unsubscribe", "tasks/result"],
     )
     async def test_a_method_that_the_modern_era_removed_is_unknown_whatever_stands_behind(self, method: str) -> None:
         async with house({"time": Era.MODERN}) as h:
@@ -334,6 +344,7 @@ class TestMethods:
                 answer = await h.modern(method, params, headers=headers)
                 assert (answer.status, (await answer.json())["error"]["code"]) == (404, -32601), method
 
+    @pytest.mark.point(6)
     async def test_a_mirrored_argument_must_stand_in_its_header(self) -> None:
         schema = {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
         async with house(tools={"time": [{"name": "now", "inputSchema": schema}]}) as h:
@@ -365,6 +376,7 @@ class TestRounds:
         assert answer.status == status, await answer.text()
         return dict(await answer.json())
 
+    @pytest.mark.point(21)
     async def test_a_state_comes_back_to_its_server_as_it_was_in_one_operation(self) -> None:
         async with house(keys=self.keys()) as h:
             state = (await self.first(h))["result"]["requestState"]
@@ -376,6 +388,7 @@ class TestRounds:
             assert (second.operation_uid, second.round) == (first.call_uid, 1)
             assert h.memory.closed[0].outcome is Outcome.INPUT_REQUIRED
 
+    @pytest.mark.point(22)
     async def test_a_state_of_another_user_or_another_request_never_reaches_the_server(self) -> None:
         async with house(keys=self.keys()) as h:
             state = (await self.first(h))["result"]["requestState"]
@@ -386,6 +399,7 @@ class TestRounds:
             assert len(h.servers["time"].calls) == 1
             assert h.memory.refusals == ["request_state", "request_state"]
 
+    @pytest.mark.point(20)
     async def test_callers_that_nobody_can_tell_apart_carry_the_state_as_it_is(self) -> None:
         async with house() as h:
             h.servers["time"].behaviour = lambda call, relay: relay.result(self.ASKS)

@@ -69,6 +69,7 @@ async def test_every_list_is_served_to_both_eras_from_servers_of_both(kind: List
             assert first == {**OFFERS[kind][0], kind.key: expected[0]}
 
 
+@pytest.mark.point(15)
 @KINDS
 async def test_only_modern_clients_are_told_how_long_a_list_holds(kind: Listed) -> None:
     async with house({"docs": Era.MODERN}, offers={"docs": OFFERS}) as h:
@@ -80,6 +81,7 @@ async def test_only_modern_clients_are_told_how_long_a_list_holds(kind: Listed) 
         assert set(legacy) == {kind}
 
 
+@pytest.mark.point(9)
 @ERAS
 @pytest.mark.parametrize("kind", [Listed.PROMPTS, Listed.RESOURCES, Listed.TEMPLATES])
 @pytest.mark.parametrize("path", [OWN, "/mcp"])
@@ -99,6 +101,7 @@ async def test_a_list_that_is_advertised_may_be_empty(era: Era, kind: Listed) ->
         assert (status, body["result"][kind]) == (200, [])
 
 
+@pytest.mark.point(9)
 @ERAS
 @pytest.mark.parametrize("path", [OWN, "/mcp"])
 @pytest.mark.parametrize(
@@ -122,6 +125,7 @@ async def test_what_is_advertised_is_what_works(era: Era, path: str, offers: dic
             assert unknown is (capability not in said)
 
 
+@pytest.mark.point(28)
 @ERAS
 @KINDS
 async def test_pages_follow_each_other_by_cursors_of_ours(era: Era, kind: Listed) -> None:
@@ -139,6 +143,7 @@ async def test_pages_follow_each_other_by_cursors_of_ours(era: Era, kind: Listed
         assert pages == 3
 
 
+@pytest.mark.point(28)
 @ERAS
 @KINDS
 @pytest.mark.parametrize("cursor", ["", "garbage", "WyJ0b29scyIsIm5vcGUiXQ", 7])

@@ -100,6 +100,7 @@ async def test_an_empty_answer_has_no_body_and_no_type():
         writer.close()
 
 
+@pytest.mark.point(16)
 @pytest.mark.trap(19)
 async def test_silence_commits_a_stream_that_comments_keep_alive():
     async with Served(Patience(silence=0.01, comment=0.01)) as served:
@@ -133,6 +134,7 @@ async def test_silence_primes_a_stream_that_is_followed_before_its_first_comment
         writer.close()
 
 
+@pytest.mark.point(41)
 @pytest.mark.trap(19)
 @pytest.mark.parametrize(("first", "opening"), [(7, b"id: get-1.7\ndata: \n\n"), (None, b":\n\n")])
 async def test_an_idle_get_is_answered_at_once_and_kept_alive(first, opening):
@@ -214,6 +216,7 @@ async def test_a_client_that_leaves_cancels_the_handler_at_once():
         assert isinstance(await served.ends.get(), asyncio.CancelledError)
 
 
+@pytest.mark.point(16)
 @pytest.mark.trap(16)
 async def test_an_event_never_holds_a_line_end_of_its_own():
     async with Served(Patience()) as served:

@@ -67,6 +67,7 @@ def end(h):
     h.servers["time"].relays[-1].result(b'{"content":[]}')
 
 
+@pytest.mark.point(41)
 async def test_a_stream_of_the_newest_revision_begins_with_an_id_and_every_event_has_its_own():
     async with talking() as (h, session):
         answer = await call(h, session)
@@ -111,6 +112,7 @@ async def test_an_answer_that_comes_first_is_plain_json():
         assert json.loads(await answer.text())["id"] == 1
 
 
+@pytest.mark.point(41)
 async def test_a_client_whose_connection_died_gets_the_rest_and_the_answer_with_get():
     async with talking() as (h, session):
         answer = await call(h, session)
@@ -146,6 +148,7 @@ async def test_an_answer_that_nobody_was_there_to_read_waits_for_its_client():
             assert json.loads((await event(back))["data"])["id"] == 1
 
 
+@pytest.mark.point(41)
 async def test_a_stream_that_is_resumed_leaves_the_standing_one_alone():
     async with talking() as (h, session):
         standing = await get(h, session)
@@ -207,6 +210,7 @@ async def test_a_standing_stream_of_before_a_restart_begins_anew():
         assert (await event(again))["data"] == ""
 
 
+@pytest.mark.point(41)
 async def test_only_the_session_and_the_user_whose_stream_it_was_get_it_again():
     keys = {user: Caller(user_id=number, user=user) for number, user in enumerate(("alice", "bob"), 1)}
     ring = KeyRing({hashlib.sha256(user.encode()).hexdigest(): caller for user, caller in keys.items()})

@@ -46,6 +46,7 @@ class TestNames:
             await h.modern("resources/read", read, headers={"Mcp-Name": "docs+file:///a"})
             assert [bytes(call.params["name"]) for call in h.servers["docs"].calls] == [b'"x"', b'"x"']
 
+    @pytest.mark.point(37)
     async def test_what_a_server_cannot_complete_has_no_values_where_others_can(self) -> None:
         mute = {"prompts": [{"name": "greet"}], "capabilities": {"prompts": {}}}
         async with house({"docs": Era.MODERN, "mute": Era.MODERN}, offers={"docs": PROMPTS, "mute": mute}) as h:
@@ -64,6 +65,7 @@ class TestNames:
 
 
 class TestRequirements:
+    @pytest.mark.point(23)
     @pytest.mark.parametrize(
         ("asked", "has", "needs"),
         [
@@ -99,6 +101,7 @@ class TestRequirements:
             [closed] = h.memory.closed
             assert (closed.outcome, closed.reason) == (Outcome.PROTOCOL_ERROR, "-32021")
 
+    @pytest.mark.point(23)
     async def test_a_kind_that_it_declared_does(self) -> None:
         both = {
             "a": {"method": "elicitation/create", "params": {"mode": "url"}},
@@ -111,6 +114,7 @@ class TestRequirements:
             answer = await h.modern("tools/call", {"name": "time__now"}, meta={ELICITATION: declared})
             assert (await answer.json())["result"]["inputRequests"] == both
 
+    @pytest.mark.point(20)
     async def test_only_calls_gets_and_reads_may_ask_for_input(self) -> None:
         async with house({"docs": Era.MODERN}, offers={"docs": PROMPTS}) as h:
             h.servers["docs"].behaviour = lambda call, relay: relay.result(asks(who={"method": "roots/list"}))

@@ -71,6 +71,7 @@ async def about(h: House, method: str, task_id: str, path: str = "/mcp", headers
 
 
 class TestModern:
+    @pytest.mark.point(36)
     @pytest.mark.parametrize("path", ["/mcp", "/servers/time/mcp"])
     async def test_a_task_has_one_name_from_its_making_to_its_end(self, path: str) -> None:
         async with house(MODERN, keys=RING) as h:
@@ -110,6 +111,7 @@ class TestModern:
             assert [call.method for call in h.servers["docs"].calls] == ["tools/call", "tasks/get"]
             assert not h.servers["time"].calls
 
+    @pytest.mark.point(36)
     @pytest.mark.parametrize("method", ["tasks/get", "tasks/update", "tasks/cancel"])
     async def test_a_task_of_another_user_endpoint_or_server_is_unknown_and_its_server_hears_nothing(
         self, method: str
@@ -133,6 +135,7 @@ class TestModern:
             assert len(h.servers["time"].calls) == calls
             assert not h.servers["docs"].calls
 
+    @pytest.mark.point(36)
     async def test_a_client_without_the_extension_gets_no_task_but_what_it_lacks(self) -> None:
         required = {"requiredCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}}}
         async with house(MODERN) as h:
@@ -150,6 +153,7 @@ class TestModern:
             closed = h.memory.closed[-1]
             assert (closed.outcome, closed.reason) == (Outcome.PROTOCOL_ERROR, "task")
 
+    @pytest.mark.point(36)
     @pytest.mark.parametrize("method", ["tasks/list", "tasks/result"])
     async def test_what_the_extension_left_out_is_unknown(self, method: str) -> None:
         async with house(MODERN) as h:
@@ -184,6 +188,7 @@ class TestListening:
 
         return behaviour
 
+    @pytest.mark.point(36)
     async def test_a_client_hears_of_its_tasks_under_their_names_and_under_its_own_id(self) -> None:
         async with house(MODERN, keys=RING) as h:
             server = h.servers["time"]
@@ -196,6 +201,8 @@ class TestListening:
             assert json.loads(bytes(call.params["notifications"])) == {"taskIds": ["t"]}
             assert (call.lasting, call.scope.user_id) == (True, ALICE.user_id)
             assert b"io.modelcontextprotocol/tasks" in bytes(call.client.capabilities or b"")
+            server.relays[-1].notify("notifications/message", b'{"level":"error","data":"x"}')
+            server.relays[-1].notify("notifications/progress", b'{"progressToken":1,"progress":1}')
             for other in ('{"taskId":"other"}', "{}"):
                 server.relays[-1].notify("notifications/tasks", other.encode())
             done = '{"taskId":"t","status":"completed","result":{"content":[{"type":"resource_link","uri":"a:/b"}]}}'

@@ -93,6 +93,7 @@ def test_one_modern_version_among_repeated_headers_is_enough() -> None:
 # Modern requests
 
 
+@pytest.mark.point(2)
 def test_the_two_required_keys_are_enough() -> None:
     modern = eras.check_modern(http(CALL), call())
     assert (modern.version, bytes(modern.capabilities)) == ("2026-07-28", b'{"roots": {}}')
@@ -107,6 +108,7 @@ def test_what_the_client_says_of_itself_is_handed_on_as_it_is() -> None:
     assert bytes(modern.params.progress_token or b"") == b'"p"'
 
 
+@pytest.mark.point(2)
 @pytest.mark.parametrize(
     "meta",
     [
@@ -141,6 +143,8 @@ def without(name: str) -> dict[str, str]:
     return {key: value for key, value in CALL.items() if key != name}
 
 
+@pytest.mark.point(4)
+@pytest.mark.point(5)
 @pytest.mark.trap(12)
 @pytest.mark.parametrize(
     "headers",
@@ -165,6 +169,7 @@ def test_a_header_that_differs_from_the_body_is_32020(headers: Headers) -> None:
     assert refused(headers, call()) == (400, -32020)
 
 
+@pytest.mark.point(4)
 @pytest.mark.trap(12)
 @pytest.mark.parametrize(
     "headers",
@@ -179,6 +184,7 @@ def test_a_header_that_agrees_in_another_spelling_passes(headers: Headers) -> No
     assert eras.check_modern(http(headers), call()).params.word("name") == "echo"
 
 
+@pytest.mark.point(5)
 @pytest.mark.parametrize(
     ("method", "params"),
     [
@@ -205,6 +211,7 @@ def test_methods_without_a_name_need_no_header() -> None:
     assert eras.check_modern(http(MODERN | {"Mcp-Method": "tools/list"}), request("tools/list")).version == "2026-07-28"
 
 
+@pytest.mark.point(3)
 @pytest.mark.parametrize("version", ["1999-01-01", "2027-01-01", "2025-11-25", "", "x" * 1000])
 def test_an_unknown_version_in_header_and_body_is_32022(version: str) -> None:
     with pytest.raises(GatewayError) as error:
@@ -213,6 +220,7 @@ def test_an_unknown_version_in_header_and_body_is_32022(version: str) -> None:
     assert error.value.data == {"supported": list(SUPPORTED), "requested": version}
 
 
+@pytest.mark.point(3)
 def test_the_first_wrong_thing_in_the_specifications_order_is_told() -> None:
     wrong = {"MCP-Protocol-Version": "1999-01-01", "Mcp-Method": "no"}
     assert refused(wrong, call({VERSION: "1999-01-02"})) == (400, -32602)
@@ -233,6 +241,7 @@ def test_a_modern_client_posts_no_responses(message: Message) -> None:
 # Legacy requests
 
 
+@pytest.mark.point(40)
 @pytest.mark.parametrize("version", [None, *LEGACY_VERSIONS])
 def test_our_legacy_versions_are_served(version: str | None) -> None:
     headers = {} if version is None else {"MCP-Protocol-Version": version}
@@ -241,6 +250,7 @@ def test_our_legacy_versions_are_served(version: str | None) -> None:
     assert eras.legacy_version(http(headers)) == (version or "2025-03-26")
 
 
+@pytest.mark.point(40)
 @pytest.mark.parametrize(
     "headers",
     [

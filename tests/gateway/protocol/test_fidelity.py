@@ -52,6 +52,7 @@ def kept(params: Params, name: str) -> bytes:
     return recorded(renamed(params.members, name), params.meta)
 
 
+@pytest.mark.point(32)
 @pytest.mark.trap(22)
 @LAW
 @given(calls())
@@ -82,6 +83,7 @@ def test_policy_record_and_server_see_one_value(call: tuple[Spelt, Spelt]) -> No
     )
 
 
+@pytest.mark.point(32)
 @pytest.mark.trap(22)
 @LAW
 @given(objects(VALUES, (('"content"', '[{"type":"text","text":"\\ud800\\/"}]'), ('"structuredContent"', '{"a":1.10}'))))
@@ -91,6 +93,7 @@ def test_a_result_keeps_what_is_not_ours_between_all_eras(result: Spelt) -> None
         assert foreign(spellings.read(body)) == foreign(spelt(result))
 
 
+@pytest.mark.point(31)
 @pytest.mark.trap(22)
 @LAW
 @given(objects(VALUES, (('"name"', '"old"'), ('"inputSchema"', '{"$anchor":"a","oneOf":[ true ]}'))))

@@ -48,11 +48,13 @@ def test_values_are_encoded_as_the_specification_shows(value: str, carried: str)
     assert encode(value) == carried
 
 
+@pytest.mark.point(5)
 @pytest.mark.parametrize("bad", ["!", "aGk", "aGk=?=", "a Gk=", "aGl=", "/w==", "7aCA"])
 def test_a_bad_sentinel_is_refused(bad: str) -> None:
     assert refusal(f"=?base64?{bad}?=", expected="hi").startswith("Header mismatch: Mcp-Name is no")
 
 
+@pytest.mark.point(5)
 def test_the_marker_is_case_sensitive() -> None:
     assert decode("=?BASE64?aGk=?=", NAME) == "=?BASE64?aGk=?="
     assert decode("=?base64?aGk=?=", NAME) == "hi"
@@ -63,6 +65,7 @@ def test_undecoded_text_must_be_ascii() -> None:
     assert "base64 form" in refusal("a\x01", expected="a\x01")
 
 
+@pytest.mark.point(4)
 def test_a_missing_differing_or_repeated_header_is_refused() -> None:
     assert refusal() == "Header mismatch: Mcp-Name is missing"
     assert refusal("other") == "Header mismatch: Mcp-Name differs from the body"
@@ -70,12 +73,14 @@ def test_a_missing_differing_or_repeated_header_is_refused() -> None:
     assert refusal("tool", "tool") == "Header mismatch: Mcp-Name is repeated"
 
 
+@pytest.mark.point(4)
 def test_names_have_no_case_and_values_no_blanks_around_them() -> None:
     for name in ("mcp-name", "MCP-NAME", "Mcp-Name"):
         McpHeaders({name: " \ttool\t "}).check_encoded(NAME, "tool")
         assert NAME in McpHeaders({name: ""})
 
 
+@pytest.mark.point(30)
 def test_a_name_may_come_encoded() -> None:
     carried = base64.b64encode("werkzeug-ä".encode()).decode()
     McpHeaders({NAME: f"=?base64?{carried}?="}).check_encoded(NAME, "werkzeug-ä")

@@ -80,6 +80,7 @@ INVALID = {
 }
 
 
+@pytest.mark.point(8)
 @pytest.mark.trap(31)
 @pytest.mark.parametrize("body", UNPARSEABLE.values(), ids=UNPARSEABLE)
 def test_what_cannot_be_parsed_is_32700_without_an_id(body: bytes) -> None:
@@ -89,6 +90,7 @@ def test_what_cannot_be_parsed_is_32700_without_an_id(body: bytes) -> None:
     assert "\n" not in refused.value.message
 
 
+@pytest.mark.point(8)
 @pytest.mark.trap(31)
 @pytest.mark.parametrize(("body", "id"), INVALID.values(), ids=INVALID)
 def test_what_is_no_message_is_32600_with_its_id(body: bytes, id: bytes | None) -> None:

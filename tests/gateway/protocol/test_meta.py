@@ -53,6 +53,7 @@ def test_what_the_client_did_not_say_is_left_out_but_for_the_required_keys() -> 
     assert meta.for_legacy({}) == {}
 
 
+@pytest.mark.point(19)
 def test_a_progress_token_is_replaced_and_never_invented() -> None:
     assert plain(meta.for_legacy({"progressToken": Raw(b'"p"')}, progress_token=7)) == {"progressToken": b"7"}
     assert meta.for_legacy({"progressToken": Raw(b'"p"')}) == {}

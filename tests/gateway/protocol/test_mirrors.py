@@ -61,6 +61,7 @@ def test_what_is_no_annotation_is_none(definition: Raw) -> None:
     assert mirrors_of(definition) == ()
 
 
+@pytest.mark.point(54)
 @pytest.mark.parametrize(
     "schema",
     [
@@ -99,6 +100,7 @@ def headers_of(arguments: str | None) -> dict[str, str]:
     return mirrored(MIRRORS, None if arguments is None else Raw(arguments.encode()))
 
 
+@pytest.mark.point(54)
 @pytest.mark.parametrize(
     ("arguments", "headers"),
     [
@@ -133,6 +135,7 @@ def test_the_headers_that_we_make_are_the_headers_that_we_accept(arguments: str)
     check(MIRRORS, Raw(arguments.encode()), McpHeaders(headers_of(arguments)))
 
 
+@pytest.mark.point(6)
 @pytest.mark.parametrize(
     ("header", "accepted"),
     [("42", True), ("42.0", True), ("42.00", True), ("042", True), ("43", False), ("42.5", False), ("4.2e1", False)],
@@ -147,6 +150,7 @@ def test_integers_are_compared_as_numbers(header: str, accepted: bool) -> None:
             check(MIRRORS, Raw(b'{"page":42}'), headers)
 
 
+@pytest.mark.point(6)
 @pytest.mark.parametrize(
     ("arguments", "headers", "words"),
     [

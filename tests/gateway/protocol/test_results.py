@@ -58,6 +58,8 @@ def test_an_error_is_read_whatever_is_in_it(error: bytes, expected: tuple[int, s
 LEGACY, MODERN = Era.LEGACY, Era.MODERN
 
 
+@pytest.mark.point(33)
+@pytest.mark.point(34)
 @pytest.mark.parametrize(
     ("server", "client", "code", "seen"),
     [
@@ -91,6 +93,7 @@ def test_an_error_without_a_code_is_left_alone(error: bytes) -> None:
     assert bytes(error_for(Raw(error), client=MODERN, server=LEGACY)) == error
 
 
+@pytest.mark.point(15)
 @pytest.mark.parametrize(
     ("legacy", "modern"),
     [
@@ -107,6 +110,7 @@ def test_a_modern_result_says_that_it_is_complete(legacy: bytes, modern: bytes) 
     assert bytes(for_modern(Raw(legacy))) == modern
 
 
+@pytest.mark.point(15)
 @pytest.mark.parametrize(
     ("legacy", "modern"),
     [
@@ -128,6 +132,7 @@ def test_a_modern_client_sees_no_task_of_the_legacy_kind() -> None:
     assert bytes(for_modern(legacy)) == b'{"resultType":"complete","_meta":{"a":1.10},"content":[]}'
 
 
+@pytest.mark.point(46)
 @pytest.mark.trap(15)
 @pytest.mark.parametrize(
     ("modern", "legacy"),
@@ -147,6 +152,7 @@ def test_a_legacy_client_sees_nothing_of_the_modern_era(modern: bytes, legacy: b
     assert bytes(for_legacy(Raw(modern))) == legacy
 
 
+@pytest.mark.point(46)
 @pytest.mark.parametrize("structured", [b"[1,2]", b"null", b'"a"', b"1.10", b"true"])
 def test_structured_content_that_is_no_object_gives_way_to_content(structured: bytes) -> None:
     modern = b'{"content":[{"type":"text","text":"x"}],"structuredContent":' + structured + b',"b":1e2}'
@@ -161,6 +167,7 @@ def test_structured_content_becomes_text_where_there_is_no_content(content: byte
     }
 
 
+@pytest.mark.point(46)
 @pytest.mark.parametrize(
     "schema",
     [b'{"type":"array"}', b'{"$ref":"#/$defs/a"}', b'{"type":["object","null"]}', b"true", b"null", b'{"oneOf":[]}'],

@@ -10,6 +10,7 @@ def test_a_version_that_we_speak_is_agreed_to(version: str) -> None:
     assert negotiate(version) == version
 
 
+@pytest.mark.point(38)
 @pytest.mark.parametrize("version", ["2024-11-05", *MODERN_VERSIONS, "2030-01-01", "", "latest"])
 def test_any_other_version_is_answered_with_our_newest_legacy_one(version: str) -> None:
     assert negotiate(version) == "2025-11-25"

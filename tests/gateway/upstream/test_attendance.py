@@ -378,6 +378,7 @@ class TestRequests:
         error = (await house.server.saw("response")).message["error"]
         assert (error["code"], error["message"]) == (-32601, "nobody can be asked")
 
+    @pytest.mark.point(51)
     async def test_a_question_that_nobody_answers_times_out(self, heard: Heard, events: Counted) -> None:
         async def think(request: Message) -> bytes:
             return await asyncio.get_running_loop().create_future()
@@ -469,6 +470,7 @@ class TestPipes:
             assert child.asked[-1] == {"jsonrpc": "2.0", "id": "q", "result": {"roots": []}}
             await upstream.close()
 
+    @pytest.mark.point(51)
     async def test_a_child_that_serves_a_user_is_declined_at_once(self, heard: Heard) -> None:
         server = PipeServer(legacy=True)
         async with client_session() as http, ScriptedProgram(server) as program:

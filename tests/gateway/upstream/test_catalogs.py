@@ -73,6 +73,7 @@ async def test_every_page_is_fetched_with_the_servers_own_cursors(server: McpSer
     assert names((await upstream.discover()).tools) == ["a", "b", "c"]
 
 
+@pytest.mark.point(28)
 @pytest.mark.trap(39)
 async def test_a_list_that_runs_in_a_circle_is_cut(server: McpServer, upstream: Upstream) -> None:
     server.answers["tools/list"] = pages({None: (["a"], "1"), "1": (["b"], "2"), "2": (["c"], "1")})
@@ -81,6 +82,7 @@ async def test_a_list_that_runs_in_a_circle_is_cut(server: McpServer, upstream: 
     assert found.flaws == ("the list leads back to a page that was seen before; it was cut there",)
 
 
+@pytest.mark.point(28)
 @pytest.mark.trap(39)
 async def test_a_list_that_never_ends_is_cut(server: McpServer, upstream: Upstream) -> None:
     server.answers["tools/list"] = endless
@@ -95,6 +97,7 @@ async def test_ten_thousand_tools_arrive_in_order(server: McpServer, upstream: U
     assert names((await upstream.discover()).tools) == [f"t{number}" for number in range(10_000)]
 
 
+@pytest.mark.point(29)
 @pytest.mark.trap(39)
 async def test_a_bad_entry_costs_itself_alone(server: McpServer, upstream: Upstream) -> None:
     server.definitions = [tool("a"), None, 7, {"inputSchema": {}}, {"name": ""}, {"name": 3}, tool("a"), tool("b")]
@@ -235,6 +238,7 @@ async def test_a_list_beside_the_tools_that_fails_is_missing_and_not_empty(
     assert found.flaws[0].startswith("prompts/list failed: ")
 
 
+@pytest.mark.point(54)
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 async def test_a_tool_that_is_annotated_wrongly_is_left_out_where_arguments_travel_in_headers(
     http: ClientSession, era: str
@@ -259,6 +263,7 @@ async def test_an_error_is_told_with_the_servers_words(server: McpServer, upstre
         await upstream.discover()
 
 
+@pytest.mark.point(29)
 def test_a_listing_is_bounded_in_tools_and_in_complaints() -> None:
     listing = Listing(Listed.TOOLS)
     for number in range(catalogs.MOST_ENTRIES + 2):

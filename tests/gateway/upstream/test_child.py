@@ -104,6 +104,7 @@ async def write_on(child: Child) -> None:
             await asyncio.sleep(0)
 
 
+@pytest.mark.point(52)
 @pytest.mark.trap(42)
 async def test_a_flood_on_stderr_keeps_the_last_lines_only_and_blocks_nobody() -> None:
     async with puppet() as (child, peer, _):
@@ -267,6 +268,7 @@ async def test_a_child_that_ignores_sigterm_too_is_killed() -> None:
     assert not zombies()
 
 
+@pytest.mark.point(52)
 @pytest.mark.trap(41)
 @pytest.mark.asyncio(loop_factories=["uvloop"])
 async def test_what_a_launcher_left_behind_ends_with_it() -> None:
@@ -347,6 +349,7 @@ asyncio.run(main())
     assert not alive(child)
 
 
+@pytest.mark.point(52)
 @pytest.mark.trap(41)
 async def test_many_children_come_and_go_without_a_trace() -> None:
     async with ScriptedProgram() as program:

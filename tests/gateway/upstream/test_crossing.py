@@ -91,12 +91,14 @@ class TestRelay:
             assert (relay.era, relay.attempts) == (Era(era), 1)
             assert relay.upstream_us > 0
 
+    @pytest.mark.point(19)
     async def test_no_token_is_minted_for_a_client_without_one(self, open_upstream: Build) -> None:
         async with McpServer(modern=True) as server, open_upstream(server).forward(call("echo")) as relay:
             [message] = [message async for message in relay]
             assert "progressToken" not in json.loads(bytes(message.body))["asked"]["_meta"]
             assert relay.progress_token is None
 
+    @pytest.mark.point(14)
     @BOTH
     @pytest.mark.trap(31)
     @pytest.mark.trap(32)
@@ -126,6 +128,7 @@ class TestRelay:
 
 
 class TestLeaving:
+    @pytest.mark.point(42)
     @pytest.mark.trap(28)
     @pytest.mark.parametrize("how", ["break", "cancel"])
     async def test_leaving_a_legacy_call_cancels_it_at_the_server_once(self, open_upstream: Build, how: str) -> None:
@@ -138,6 +141,7 @@ class TestLeaving:
             assert await said(upstream, call("count")) == "1"
             assert server.methods.count("notifications/cancelled") == 1
 
+    @pytest.mark.point(17)
     @pytest.mark.trap(28)
     @pytest.mark.parametrize("how", ["break", "cancel"])
     async def test_leaving_a_modern_call_closes_its_stream_and_says_nothing(
@@ -260,11 +264,13 @@ class TestAgain:
 
 
 class TestServersRequests:
+    @pytest.mark.point(43)
     async def test_a_ping_is_answered_and_the_call_goes_on(self, open_upstream: Build) -> None:
         async with McpServer(legacy=True) as server:
             server.tools["ask"] = asking({"id": "srv-1", "method": "ping"}, server)
             assert (await answer(open_upstream(server), call("ask")))["said"] == {"id": "srv-1", "result": {}}
 
+    @pytest.mark.point(16)
     @pytest.mark.parametrize("method", ["elicitation/create", "sampling/createMessage", "roots/list", "x/y"])
     async def test_other_requests_are_declined_at_once_and_never_reach_the_client(
         self, open_upstream: Build, method: str

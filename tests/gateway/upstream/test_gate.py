@@ -64,6 +64,7 @@ async def test_a_place_can_be_lent_and_those_inside_are_one_too_many_until_one_l
         await gate.enter(soon())
 
 
+@pytest.mark.point(17)
 @pytest.mark.trap(28)
 async def test_a_call_that_is_cancelled_in_the_queue_leaves_no_gap() -> None:
     gate = Gate("docs", 1, 1)

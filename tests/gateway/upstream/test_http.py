@@ -158,6 +158,7 @@ async def test_events_come_through_one_by_one(session: aiohttp.ClientSession) ->
     assert kinds(got) == ["notifications/progress", "notifications/progress", "result"]
 
 
+@pytest.mark.point(53)
 @pytest.mark.trap(17)
 @pytest.mark.parametrize("label", ["text/event-stream", "application/json", None])
 async def test_json_and_streams_are_told_apart_whatever_their_label(
@@ -354,6 +355,7 @@ async def test_a_stream_that_stays_open_after_the_answer_is_closed(session: aioh
         await b.server.abandoned()
 
 
+@pytest.mark.point(53)
 @one_loop
 @pytest.mark.parametrize("status", [307, 308])
 @pytest.mark.parametrize("absolute", [False, True])
@@ -374,6 +376,7 @@ async def test_a_redirect_within_the_origin_is_followed_with_the_same_message(
     assert second.header("Authorization") == "Bearer x"
 
 
+@pytest.mark.point(53)
 @one_loop
 @pytest.mark.parametrize(
     ("status", "location"),
@@ -407,6 +410,7 @@ async def test_redirects_in_circles_end(session: aiohttp.ClientSession) -> None:
 # Refusals and nonsense.
 
 
+@pytest.mark.point(53)
 @one_loop
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 406, 410, 429, 500, 502, 503])
 async def test_a_page_of_an_error_is_a_refusal_with_its_status(session: aiohttp.ClientSession, status: int) -> None:
@@ -477,6 +481,7 @@ async def test_a_refusal_that_never_ends_is_cut(session: aiohttp.ClientSession) 
         await b.server.abandoned()
 
 
+@pytest.mark.point(53)
 @one_loop
 @pytest.mark.parametrize(
     ("script", "kind", "reason"),
@@ -508,6 +513,7 @@ async def test_nonsense_has_a_name(session: aiohttp.ClientSession, script: Scrip
     assert (error.kind, error.reason, error.unsent) == (kind, reason, False)
 
 
+@pytest.mark.point(53)
 @pytest.mark.parametrize(
     "raw",
     [
@@ -599,6 +605,7 @@ async def test_an_answer_beyond_the_limit_is_cut(session: aiohttp.ClientSession,
         await b.server.abandoned()
 
 
+@pytest.mark.point(53)
 @one_loop
 @pytest.mark.trap(26)
 @pytest.mark.parametrize(
@@ -670,6 +677,7 @@ async def test_what_cannot_be_unpacked_is_named(
 # Time.
 
 
+@pytest.mark.point(53)
 async def test_a_server_that_never_answers_times_out(session: aiohttp.ClientSession) -> None:
     async def script(call: Call) -> None:
         await call.gone()
@@ -680,6 +688,7 @@ async def test_a_server_that_never_answers_times_out(session: aiohttp.ClientSess
         await b.server.abandoned()
 
 
+@pytest.mark.point(53)
 async def test_bytes_that_are_no_message_keep_nobody_waiting(session: aiohttp.ClientSession) -> None:
     async def comments(call: Call) -> None:
         await call.stream()

@@ -60,6 +60,7 @@ def always(code: int, body: str = "") -> Callable[[Asked], Any]:
 class TestEras:
     """Which era a server speaks (protocol.md §5.2)."""
 
+    @pytest.mark.point(49)
     @pytest.mark.parametrize("era", ["legacy", "modern"])
     @pytest.mark.parametrize("client", [LEGACY_CLIENT, MODERN_CLIENT])
     async def test_the_era_is_found_and_the_call_goes_through(
@@ -71,6 +72,7 @@ class TestEras:
             asked = (await answer(upstream, call("echo", {"x": 1}, client=client)))["asked"]
             assert (upstream.era, asked["name"], asked["arguments"]) == (Era(era), "echo", {"x": 1})
 
+    @pytest.mark.point(49)
     async def test_a_server_of_both_eras_is_modern(self, open_upstream: Build) -> None:
         async with McpServer(legacy=True, modern=True) as server:
             upstream = open_upstream(server)
@@ -78,6 +80,7 @@ class TestEras:
             assert upstream.era is Era.MODERN
             assert server.methods == ["server/discover", "tools/call"]
 
+    @pytest.mark.point(49)
     async def test_a_known_era_is_not_asked_for_again(self, open_upstream: Build) -> None:
         async with McpServer(modern=True) as server:
             await answer(open_upstream(server, known_era=Era.MODERN), call("echo"))
@@ -140,6 +143,7 @@ class TestEras:
             assert upstream.era is Era.LEGACY
             assert server.methods.count("server/discover") == (2 if data == {"supported": [MODERN]} else 1)
 
+    @pytest.mark.point(49)
     @pytest.mark.trap(13)
     @pytest.mark.parametrize("code", [401, 403, 429, 500, 502, 503])
     async def test_a_failing_server_has_no_era_until_it_answers(self, open_upstream: Build, code: int) -> None:
@@ -177,6 +181,7 @@ class TestEras:
                 await upstream.discover()
             assert (upstream.era, server.methods) == (Era.MODERN, ["server/discover"])
 
+    @pytest.mark.point(49)
     async def test_a_modern_server_that_became_legacy_is_noticed_by_a_call(self, open_upstream: Build) -> None:
         async with McpServer(legacy=True) as server:
             upstream = open_upstream(server, known_era=Era.MODERN)
@@ -184,6 +189,7 @@ class TestEras:
             assert await said(upstream, call("count")) == "1"
             assert upstream.era is Era.LEGACY
 
+    @pytest.mark.point(49)
     async def test_a_legacy_server_that_became_modern_is_noticed_by_a_handshake(self, open_upstream: Build) -> None:
         async with McpServer(modern=True) as server:
             upstream = open_upstream(server, known_era=Era.LEGACY)
@@ -218,6 +224,8 @@ class TestEras:
             assert (found["code"], upstream.era) == (-32000, Era.MODERN)
             assert server.methods == ["server/discover", "tools/call", "server/discover"]
 
+    @pytest.mark.point(47)
+    @pytest.mark.point(49)
     async def test_a_server_of_2024_is_named_as_such(self, open_upstream: Build, http: ClientSession) -> None:
         async with old_server() as url:
             upstream = Upstream(terms(url=url), http)
@@ -236,6 +244,7 @@ class TestEras:
 class TestSessions:
     """Sessions of legacy servers."""
 
+    @pytest.mark.point(50)
     @pytest.mark.trap(9)
     async def test_concurrent_first_calls_open_one_session(self, open_upstream: Build, events: Counted) -> None:
         async with McpServer(legacy=True) as server:
@@ -307,6 +316,7 @@ class TestSessions:
             tokens = [{"Authorization": "a"}, {"Authorization": "b"}, {"Authorization": "a"}]
             assert [await said(upstream, call("count", headers=headers)) for headers in tokens] == ["1", "1", "2"]
 
+    @pytest.mark.point(50)
     @pytest.mark.trap(3)
     @pytest.mark.parametrize(
         ("lost", "reason"),
@@ -407,6 +417,7 @@ class TestSessions:
 class TestWire:
     """What servers see (protocol.md §2.1, §3.1, §3.2)."""
 
+    @pytest.mark.point(54)
     async def test_a_modern_request_carries_its_envelope_and_routing_headers(self, open_upstream: Build) -> None:
         async with McpServer(modern=True) as server:
             foreign = {
@@ -440,6 +451,7 @@ class TestWire:
             levels = [asked.params["_meta"].get(LOG_LEVEL) for asked in server.named("tools/call")]
             assert levels == ["debug", None]
 
+    @pytest.mark.point(30)
     async def test_a_name_that_is_no_header_is_encoded(self, open_upstream: Build) -> None:
         async with McpServer(modern=True) as server:
             await answer(open_upstream(server), call("日程"))
@@ -476,6 +488,7 @@ class TestWire:
             await answer(open_upstream(server), call("echo", client=LEGACY_CLIENT, meta=related))
             assert RELATED_TASK not in (await server.saw("tools/call")).params["_meta"]
 
+    @pytest.mark.point(54)
     @pytest.mark.trap(27)
     async def test_a_client_cannot_forge_what_the_protocol_owns(self, open_upstream: Build) -> None:
         forged = {

@@ -84,6 +84,7 @@ class TestEras:
             assert upstream.era is Era.MODERN
             assert [child.methods for child in server.children] == [["server/discover", "tools/call"]]
 
+    @pytest.mark.point(49)
     @pytest.mark.parametrize("known", [None, Era.MODERN])
     async def test_a_silent_legacy_server_gets_a_handshake_after_a_while(self, run: Run, known: Era | None) -> None:
         server = PipeServer(legacy=True, on_unknown="silence")
@@ -206,6 +207,7 @@ class TestChildren:
             assert await said(upstream, call("count")) == "1"
             assert events["started"] == 2
 
+    @pytest.mark.point(52)
     @pytest.mark.trap(42)
     async def test_a_crash_loop_is_refused_at_once_until_its_time(
         self, run: Run, clock: Clock, events: Counted

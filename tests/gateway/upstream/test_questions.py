@@ -122,6 +122,7 @@ async def take_back_on_pipe(child: PipeChild, asked: Message) -> None:
 
 
 class TestHttp:
+    @pytest.mark.point(44)
     async def test_a_question_reaches_the_client_of_its_call_and_the_answer_its_server(self) -> None:
         async with serving() as (server, upstream):
             person = Person(ACCEPT)
@@ -135,6 +136,7 @@ class TestHttp:
             [response] = server.named("response")
             assert response.http.headers["Mcp-Session-Id"] == "s1"
 
+    @pytest.mark.point(44)
     @pytest.mark.trap(5)
     async def test_two_clients_of_one_tool_get_their_own_questions_alone(self) -> None:
         async with serving() as (_, upstream):
@@ -158,12 +160,14 @@ class TestHttp:
                 person.say(own_id, {"for": own_id.decode()})
             assert (await calling)["said"] == {"a": {"for": '"a"'}, "b": {"for": '"b"'}, "3": {"for": "3"}}
 
+    @pytest.mark.point(43)
     async def test_pings_are_answered_here(self) -> None:
         async with serving() as (_, upstream):
             person = Person()
             found = await answer(upstream, asking("ask", person, request={"method": "ping"}))
             assert (found["said"], person.heard) == ({"q": {}}, [])
 
+    @pytest.mark.point(51)
     async def test_a_call_without_anybody_to_ask_declines_at_once(self) -> None:
         async with serving() as (_, upstream):
             found = await answer(upstream, asking("ask", None))
@@ -269,6 +273,7 @@ class TestTime:
             assert (caught.value.kind, caught.value.reason) == (Kind.TIMEOUT, "idle")
             assert responses(server, ["q"]) == {"q": ACCEPT}
 
+    @pytest.mark.point(51)
     async def test_the_answer_has_a_limit_of_its_own(self) -> None:
         short = Timeouts(idle=0.1, absolute=0.2, answer=0.3)
         async with serving(timeouts=short) as (server, upstream):
@@ -282,6 +287,7 @@ class TestTime:
 
 
 class TestPipes:
+    @pytest.mark.point(44)
     async def test_a_question_reaches_the_session_that_owns_the_child(self) -> None:
         async with running() as (server, upstream):
             person = Person(ACCEPT)

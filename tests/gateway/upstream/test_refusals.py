@@ -16,6 +16,7 @@ from gateway.upstream.refusals import (
 UNDECIDED = (401, 402, 403, 409, 429, 500, 502, 503, 504)
 
 
+@pytest.mark.point(50)
 @pytest.mark.trap(3)
 @pytest.mark.parametrize(
     ("refusal", "reason"),
@@ -83,6 +84,7 @@ def test_a_modern_server_that_dislikes_the_request_stays_modern(code: int) -> No
     assert not contradicts_modern(Refusal(400, code))
 
 
+@pytest.mark.point(49)
 @pytest.mark.trap(13)
 @pytest.mark.parametrize("status", UNDECIDED)
 @pytest.mark.parametrize("code", [None, -32603, -32600, -32601])

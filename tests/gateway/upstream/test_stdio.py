@@ -144,6 +144,7 @@ async def test_no_line_break_of_a_body_becomes_a_line() -> None:
     assert len(lines) == 3
 
 
+@pytest.mark.point(14)
 @pytest.mark.trap(31)
 async def test_exchanges_in_flight_get_their_own_answers_in_any_order() -> None:
     async def script(peer: Peer) -> None:
@@ -270,6 +271,7 @@ async def test_an_error_without_an_id_answers_the_one_exchange_in_flight() -> No
         assert b.dropped == [Dropped.UNMATCHED]
 
 
+@pytest.mark.point(52)
 @pytest.mark.trap(42)
 async def test_what_is_no_message_is_counted_and_harms_nobody() -> None:
     async def script(peer: Peer) -> None:
@@ -326,6 +328,7 @@ async def test_a_line_of_ten_megabytes_is_a_message_like_any_other() -> None:
         assert len(b.peer.received) == len(ask(params=text).body) + 1
 
 
+@pytest.mark.point(52)
 @one_loop
 @pytest.mark.trap(42)
 @pytest.mark.parametrize(
@@ -406,6 +409,7 @@ async def test_a_reader_that_does_not_read_costs_bounded_memory_and_holds_up_nob
 # Leaving, and time.
 
 
+@pytest.mark.point(17)
 @pytest.mark.trap(28)
 async def test_leaving_early_leaves_the_child_alone_and_its_late_answer_is_nobodys() -> None:
     async with bench() as b:
@@ -489,6 +493,7 @@ async def test_writers_take_turns_when_the_pipe_is_full() -> None:
 # The end of a child.
 
 
+@pytest.mark.point(52)
 @pytest.mark.parametrize("way", ["exit", "signal"])
 async def test_a_child_that_ends_takes_its_exchanges_along_and_says_why(way: str) -> None:
     async with bench() as b:

@@ -221,6 +221,7 @@ class TestLegacyServers:
             server.sessions.clear()
             assert len((await upstream.discover()).tools) == 2
 
+    @pytest.mark.point(51)
     async def test_requests_in_the_house_scope_are_declined_at_once_and_pings_answered(
         self, open_upstream: Build, heard: Heard
     ) -> None:
@@ -402,6 +403,7 @@ class TestModernServers:
             assert len(listens.open) == 1
             assert len(listens.all) == 1
 
+    @pytest.mark.point(25)
     async def test_after_a_break_everything_counts_as_changed(self, open_upstream: Build, heard: Heard) -> None:
         async with modern_server() as (server, listens):
             upstream = await watching(open_upstream(url=server.url))

@@ -77,6 +77,7 @@ class TestLevel:
             assert levels(server) == ["debug", "error"]
             assert server.methods[-2:] == [SET_LEVEL, "tools/call"]
 
+    @pytest.mark.point(50)
     @pytest.mark.trap(9)
     async def test_concurrent_first_calls_open_one_session_and_tell_it_once(self) -> None:
         async with serving() as (server, upstream, events):
@@ -130,6 +131,7 @@ class TestLevel:
 class TestLost:
     """Sessions that a server has forgotten."""
 
+    @pytest.mark.point(50)
     @pytest.mark.trap(3)
     @pytest.mark.parametrize("lost", ["404", "410", "400", "400 text", "terminated"])
     async def test_level_and_subscriptions_are_told_again_once_and_others_are_left_alone(self, lost: str) -> None:
@@ -207,6 +209,7 @@ class TestLost:
 
 
 class TestNotify:
+    @pytest.mark.point(43)
     async def test_a_notification_reaches_the_clients_own_open_session_alone(self) -> None:
         async with serving() as (server, upstream, _):
             changed = "notifications/roots/list_changed"

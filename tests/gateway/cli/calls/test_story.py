@@ -45,7 +45,7 @@ def test_who_where_when_and_how_stand_first(
     assert lines[0] == "time › get_current_time  timeout"
     assert lines[1] == uids[0]
     facts = {line[:10].strip(): line[10:] for line in lines[3:] if not line.startswith(" ")}
-    assert facts["who"] == "alice, with tester 1 (modern)"
+    assert facts["who"] == "alice (key alice's), with tester 1 (modern)"
     assert facts["where"] == "time (legacy), tools/call get_current_time"
     assert facts["error"] == "first_byte: no answer for 60 s"
     assert (facts["attempts"], facts["trace"]) == ("2", "ab" * 16)
