@@ -77,7 +77,7 @@ async def upgrade(db: Database, to: str = "head", patience: int = PATIENCE) -> S
     """
     if (found := await status(db)).is_current:
         return found
-    async with _alone(db, patience) as connection:
+    async with alone(db, patience) as connection:
         found = await connection.run_sync(_status)
         if found.occupied or found.current not in (None, *_revisions()):
             raise SchemaOutdated(f"{db.label}: {what_to_do(found)}")
@@ -89,7 +89,7 @@ async def claim(db: Database) -> None:
     """Mark another application's tables as our first revision, in a version table of our own. Only for who has seen
     that they are as documented: `storage.adopt`. Raises as `upgrade` does.
     """
-    async with _alone(db, PATIENCE) as connection:
+    async with alone(db, PATIENCE) as connection:
         found = await connection.run_sync(_status)
         if found.current is None:
             stamp = partial(command.stamp, revision=FIRST)
@@ -157,7 +157,7 @@ def _config() -> Config:
 
 
 @asynccontextmanager
-async def _alone(db: Database, patience: int) -> AsyncIterator[AsyncConnection]:
+async def alone(db: Database, patience: int) -> AsyncIterator[AsyncConnection]:
     """A transaction, committed at the end, beside which no other upgrade of this database runs."""
     begin = _alone_on_mysql if db.dialect == "mysql" else _alone_elsewhere
     try:

@@ -101,19 +101,17 @@ def is_empty() -> ColumnElement[bool]:
     sessions, messages = chat_sessions.c, chat_messages.c
     ours = and_(messages.message_type == "system", messages.content == "", messages.is_active.is_(False))
     said = and_(messages.session_id == sessions.id, not_(ours))
-    inside = select(messages.id).where(messages.session_id == sessions.id)
+    inside = messages.session_id == sessions.id
     referring = (
+        said,
         server_calls.c.session_id == sessions.id,
         api_calls.c.session_id == sessions.id,
-        server_calls.c.message_id.in_(inside),
-        files.c.message_id.in_(inside),
-        api_calls.c.message_id.in_(inside),
+        and_(inside, server_calls.c.message_id == messages.id),
+        and_(inside, files.c.message_id == messages.id),
+        and_(inside, api_calls.c.message_id == messages.id),
     )
-    return and_(
-        sessions.kind == KIND,
-        ~exists().where(said).correlate(chat_sessions),
-        *(~exists().where(one).correlate(chat_sessions) for one in referring),
-    )
+    nothing = (~exists().where(one).correlate(chat_sessions) for one in referring)
+    return and_(sessions.kind == KIND, *nothing)
 
 
 def _payloads_of(dialect: Dialect, ids: Sequence[int]) -> Delete:

@@ -105,6 +105,7 @@ FLOORS: Mapping[str, int] = {
     "health.plan": 1,
     "health.recent": 1,
     "health.state": 1,
+    "storage.days": 1,
     "storage.pace": 1,
     "storage.retention": 1,
     # F0 words.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from gateway.cli import purging
+from gateway.cli import partitioning, purging
 from gateway.cli.common import add_config_argument, database_in
 from gateway.cli.failures import Failed, Misused
 from storage import migrate, replicas
@@ -29,8 +29,8 @@ Try --dry-run first.
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add `db upgrade`, `db status`, `db adopt` and `db purge` to the command line."""
-    parser = subparsers.add_parser("db", help="create, upgrade, adopt, inspect or purge the database")
+    """Add `db` and its verbs to the command line."""
+    parser = subparsers.add_parser("db", help="create, upgrade, adopt, inspect, purge or partition the database")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(verbs, "upgrade", upgrade, "create the tables, or bring them to this version")
     _add(verbs, "status", status, "show the schema's version; exit code 1 unless it is this version's")
@@ -42,6 +42,9 @@ def add_parser(subparsers: Any) -> None:
     backup.add_argument("--no-backup", action="store_true", help="write no backup: you have one")
     purge = _add(verbs, "purge", purging.purge, "remove what is older than the configuration's `retention` keeps")
     purge.add_argument("--dry-run", action="store_true", help="print how much is due, and remove nothing")
+    parts = _add(verbs, "partition", partitioning.partition, "cut the tables of calls into days", partitioning.ADVICE)
+    parts.add_argument("--dry-run", action="store_true", help="print what would be done, and do nothing")
+    parts.add_argument("--drop-foreign-keys", action="store_true", help="MySQL and MariaDB: drop what they do not know")
 
 
 async def upgrade(arguments: argparse.Namespace) -> int:

@@ -22,9 +22,11 @@ from storage.purge import Purge, Removed
 from storage.records import Started
 from storage.retention import Ages, Terms
 from storage.schema import (
+    api_calls,
     call_tallies,
     chat_messages,
     chat_sessions,
+    files,
     journals,
     mcp_servers,
     server_call_payloads,
@@ -183,6 +185,28 @@ class TestSessions:
         await self.aged(here)
         removed = await purged(here, Terms(Ages(90 * DAY)))
         assert (removed.calls, removed.sessions, len(await here.rows(chat_sessions))) == (1, 0, 1)
+
+    async def test_an_empty_session_goes_while_others_have_calls(self, here: World) -> None:
+        await recorded(here, 100, auto_session="one")
+        await recorded(here, 1, auto_session="two")
+        await self.aged(here)
+        removed = await purged(here, Terms(Ages(90 * DAY)))
+        assert (removed.calls, removed.sessions) == (1, 1)
+        assert len(await here.rows(chat_sessions)) == len(await here.rows(chat_messages)) == 1
+
+    async def test_one_whose_anchor_a_file_or_a_model_s_call_refers_to_stays(self, here: World) -> None:
+        await recorded(here, 100, auto_session="one")
+        await recorded(here, 100, auto_session="two")
+        first, second = await here.rows(chat_messages)
+        now, user = datetime.now(UTC), here.alice.user_id
+        file = {"filename": "f", "file_path": "p", "file_type": "t", "file_size": 1, "public_id": "1" * 32}
+        async with here.db.writing() as connection:
+            refers = {"message_id": first.id, "user_id": user, "created_at": now}
+            await connection.execute(insert(files).values(**refers, **file))
+            refers = {"message_id": second.id, "user_id": user, "created_at": now}
+            await connection.execute(insert(api_calls).values(**refers, model_name="m", api_endpoint="e"))
+        await self.aged(here)
+        assert await purged(here, Terms(Ages(90 * DAY))) == Removed(calls=2)
 
     async def test_one_of_today_stays(self, here: World) -> None:
         await recorded(here, 1)
