@@ -216,7 +216,7 @@ class TestMySQL:
         async with (
             made(engines[name]) as one,
             made(engines[name]) as other,
-            migrate._alone(one, 10),
+            migrate.alone(one, 10),
         ):
             assert (await migrate.upgrade(other)).is_current
 
