@@ -27,7 +27,7 @@ from gateway.access import ANY, Frontier, frontier, is_loopback
 from gateway.asides import Asides
 from gateway.books import Books
 from gateway.calls import Calls
-from gateway.capturing import Capturing
+from gateway.capturing import Capturing, InForce
 from gateway.catalog_memory import CatalogMemory
 from gateway.clock import Clock
 from gateway.config import Configuration
@@ -62,7 +62,6 @@ from gateway.router import Router
 from gateway.routing import Server
 from gateway.sealing import KEY_BYTES, Sealer
 from gateway.sessions import Sessions
-from gateway.settings import Config
 from gateway.states import States
 from gateway.subscriptions import Subscriptions
 from gateway.task_ids import TaskIds
@@ -175,8 +174,10 @@ class _Builder:
         self._background(control, sessions, fleet, books.replica_id)
         return Gateway(_urls(runner), control, board, self._db, writer)
 
-    def _in_force(self) -> Config:
-        return self._configuration if self._live is None else self._live.configuration
+    def _in_force(self) -> InForce:
+        if self._live is None:
+            return self._configuration.recording, {}
+        return self._live.configuration.recording, self._live.live.table.servers
 
     def _books(self, records: Path) -> Books:
         settings, metrics = self._configuration.recording, StorageMetrics(self._registry)

@@ -7,15 +7,19 @@ the most secretive of its server's tools.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from gateway import methods
-from gateway.settings import Config, ServerSpec
+from gateway.routing import Server
+from gateway.settings import ServerSpec
 from storage.capture import Capture, Rule
 from storage.paths import parsed
 from storage.records import Started
 from storage.settings import Captured, RecordingSettings
+
+InForce = tuple[RecordingSettings, Mapping[str, Server]]
+"""What holds for all, and the servers that are served, by slug: another mapping after each change."""
 
 _SECRECY: Sequence[Capture] = ("full", "metadata", "none")
 MOST = 4_096
@@ -23,25 +27,24 @@ MOST = 4_096
 
 
 class Capturing:
-    """A `storage.capture.Policy` that follows the configuration. `current` gives the one in force."""
+    """A `storage.capture.Policy` that follows the configuration. `current` gives what is in force."""
 
-    def __init__(self, current: Callable[[], Config]) -> None:
+    def __init__(self, current: Callable[[], InForce]) -> None:
         self._current = current
-        self._config: Config | None = None
-        self._specs: dict[str, ServerSpec] = {}
+        self._servers: Mapping[str, Server] | None = None
         self._rules: dict[tuple[str, str | None], Rule] = {}
 
     def __call__(self, call: Started) -> Rule:
-        config = self._current()
-        if config is not self._config:
-            self._config, self._rules = config, {}
-            self._specs = {spec.slug: spec for spec in config.servers.values()}
+        recording, servers = self._current()
+        if servers is not self._servers:
+            self._servers, self._rules = servers, {}
         key = (call.slug, None if call.method in methods.OF_A_TASK else call.target or "")
         rule = self._rules.get(key)
         if rule is None:
             if len(self._rules) >= MOST:
                 self._rules.clear()
-            rule = self._rules[key] = rule_of(config.recording, self._specs.get(call.slug), key[1])
+            server = servers.get(call.slug)
+            rule = self._rules[key] = rule_of(recording, None if server is None else server.spec, key[1])
         return rule
 
 
