@@ -443,10 +443,10 @@ async def test_pages_of_what_most_calls_are_go_on_as_one_list(database: Database
         for number in range(60):
             rare = {"outcome": Outcome.TIMEOUT} if number in (3, 31, 58) else {}
             await here.record(writer, started_us=now_us() - (60 - number) * 400_000, end=rare)
-    for outcome, calls in (("ok", 57), ("timeout", 3)):
+    for outcome, calls, limit in (("ok", 57, 4), ("ok", 57, 10), ("timeout", 3, 1)):
         wanted, seen, before = CallFilter(outcome=outcome), list[int](), None
         for _ in range(20):
-            found = await page(here.db, wanted, limit=4, before=before, oldest_first=oldest_first, window=10)
+            found = await page(here.db, wanted, limit=limit, before=before, oldest_first=oldest_first, window=10)
             seen += [row.id for row in found.rows]
             if (before := found.more) is None:
                 break
