@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 YOUNGEST = timedelta(hours=1)
 """Calls younger than this stay, however little room there is."""
 
+NEARBY = 10
+"""Times as many rows as are wanted, among which MySQL looks for them first."""
+
 IN_USE = timedelta(days=2)
 """An automatic session younger than this stays: a day's is used for that day."""
 
@@ -207,13 +210,27 @@ class Purge:
         place, left = Place(datetime.min.replace(tzinfo=UTC), 0), most
         while (left is None or left > 0) and await self._goes_on():
             limit = self._pace.rows if left is None else min(left, self._pace.rows)
-            async with self._db.reading() as connection:
-                rows = (await connection.execute(_next(due, place).limit(limit))).all()
+            rows = await self._next(due, place, limit)
             if not rows:
                 return
             yield rows
             place = Place(rows[-1].created_at, rows[-1].id)
             left = None if left is None else left - len(rows)
+
+    async def _next(self, due: Sequence[ColumnElement[bool]], place: Place, limit: int) -> Sequence[Row[Any]]:
+        """The next calls. MySQL and MariaDB walk to the place from the beginning of a server's calls, if these are most
+        of all; so they look nearby first, and what is not there is rare.
+        """
+        calls = server_calls.c
+        async with self._db.reading() as connection:
+            if place.id and self._db.dialect == "mysql":
+                stretch = _next([], place).with_only_columns(calls.created_at).offset(NEARBY * limit).limit(1)
+                edge = await connection.scalar(stretch)
+                near = due if edge is None else [*due, calls.created_at <= edge]
+                rows = (await connection.execute(_next(near, place).limit(limit))).all()
+                if len(rows) == limit:
+                    return rows
+            return (await connection.execute(_next(due, place).limit(limit))).all()
 
     def _aged(self, server_id: int, age: timedelta | None, now: datetime) -> list[ColumnElement[bool]]:
         if age is None:

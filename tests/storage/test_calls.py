@@ -433,3 +433,22 @@ async def _plan(db: Database, wanted: CallFilter) -> str:
         words = query.compile(connection.sync_engine, compile_kwargs={"literal_binds": True})
         explain = "EXPLAIN QUERY PLAN" if db.dialect == "sqlite" else "EXPLAIN"
         return "\n".join(str(tuple(row)) for row in await connection.exec_driver_sql(f"{explain} {words}"))
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+async def test_pages_of_what_most_calls_are_go_on_as_one_list(database: Database, oldest_first: bool) -> None:
+    """MySQL looks nearby first; what it finds there, and what it has to look for further away, is in order."""
+    here = await world(database)
+    async with running(here.db) as writer:
+        for number in range(60):
+            rare = {"outcome": Outcome.TIMEOUT} if number in (3, 31, 58) else {}
+            await here.record(writer, started_us=now_us() - (60 - number) * 400_000, end=rare)
+    for outcome, calls, limit in (("ok", 57, 4), ("ok", 57, 10), ("timeout", 3, 1)):
+        wanted, seen, before = CallFilter(outcome=outcome), list[int](), None
+        for _ in range(20):
+            found = await page(here.db, wanted, limit=limit, before=before, oldest_first=oldest_first, window=10)
+            seen += [row.id for row in found.rows]
+            if (before := found.more) is None:
+                break
+        assert len(seen) == len(set(seen)) == calls
+        assert seen == sorted(seen, reverse=not oldest_first)
