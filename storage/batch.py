@@ -85,6 +85,7 @@ class Item:
 class Batch:
     """The frames after `low` up to `high`, as rows; `last_seq` is the last call started by then.
 
+    `low_seq` is the last call started by `low`; `leaps`: written whatever became of what was written before.
     `careful`: row by row, since the database refused the batch as a whole, or the line broke over it again and again.
     `entered`: the transaction had begun its work; `writing`: the row under way when careful.
     """
@@ -94,6 +95,8 @@ class Batch:
     last_seq: int
     items: list[Item]
     frames: list[Frame] = field(repr=False)
+    low_seq: int = 0
+    leaps: bool = False
     careful: bool = False
     entered: bool = False
     breaks: int = 0
@@ -120,7 +123,8 @@ class Batch:
 
 def batch_of(frames: list[Frame], low: int, last_seq: int) -> Batch:
     """The batch of `frames`, which follow the frame `low`; `last_seq` was the last call started by then."""
-    return Batch(low, frames[-1].number, max(last_seq, *(frame.entry.seq for frame in frames)), _items(frames), frames)
+    newest = max(last_seq, *(frame.entry.seq for frame in frames))
+    return Batch(low, frames[-1].number, newest, _items(frames), frames, low_seq=last_seq)
 
 
 def _items(frames: Iterable[Frame]) -> list[Item]:

@@ -13,7 +13,7 @@ from time import monotonic
 
 from storage.attempts import delays
 from storage.batch import Batch
-from storage.errors import DatabaseContended, DatabaseUnavailable
+from storage.errors import DatabaseBehind, DatabaseContended, DatabaseUnavailable
 from storage.ledger import Ledger
 from storage.metrics import StorageMetrics
 
@@ -40,7 +40,7 @@ class Committing:
         self._patience = patience
 
     async def write(self, batch: Batch) -> None:
-        """Returns when it is in the database."""
+        """Returns when it is in the database. Raises `DatabaseBehind` when that lacks what comes before it."""
         patience = self._patience
         for delay in delays():
             begun = monotonic()
@@ -61,6 +61,8 @@ class Committing:
         try:
             async with asyncio.timeout(patience):
                 await self._ledger.commit(batch)
+        except DatabaseBehind:
+            raise
         except DatabaseContended as error:
             self._wait("contended", str(error) if self._lag() > TOLD_AFTER else self.trouble)
         except DatabaseUnavailable as error:

@@ -19,6 +19,19 @@ class DatabaseDisconnected(DatabaseUnavailable):
     """The line broke while it was in use: by accident, or because of what was sent over it."""
 
 
+class DatabaseBehind(StorageError):
+    """The database has gone back in time: what it had of a journal, up to some frame, it has no more. `applied` and
+    `started_seq` say where it stands.
+    """
+
+    def __init__(self, applied: int, started_seq: int, expected: int) -> None:
+        super().__init__(
+            f"the database has lost calls that were recorded: it stands at frame {applied}, not {expected}"
+        )
+        self.applied = applied
+        self.started_seq = started_seq
+
+
 class DatabaseMisconfigured(StorageError):
     """The database's URL cannot be used; the message says which part and what is accepted."""
 

@@ -6,7 +6,6 @@ one writer, which moves its row from batch to batch in the batch's own transacti
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,10 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storage.batch import Batch
 from storage.database import Database
 from storage.dialects import Dialect
+from storage.errors import DatabaseBehind
 from storage.schema import journals
 from storage.upserts import once
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +29,18 @@ class JournalRow:
     opened_at: datetime
 
     async def claim(self, connection: AsyncConnection, dialect: Dialect, batch: Batch) -> bool:
-        """Take `batch` for this transaction; False when an earlier one has applied it."""
+        """Take `batch` for this transaction; False when an earlier one has applied it. Raises `DatabaseBehind` when the
+        database lacks what comes before it, unless the batch leaps over that.
+        """
         if batch.low == 0:
             await connection.execute(once(dialect, journals), self._row())
         if await self._moved(connection, batch, journals.c.applied_frame == batch.low):
             return True
-        applied = await connection.scalar(select(journals.c.applied_frame).where(journals.c.id == self.id))
-        if applied is not None and applied >= batch.high:
+        applied, started_seq = await _progress(connection, self.id)
+        if applied >= batch.high:
             return False
-        log.warning("the database has lost calls that were recorded: it stands at frame %s, not %s", applied, batch.low)
+        if not batch.leaps:
+            raise DatabaseBehind(applied, started_seq, batch.low)
         await connection.execute(once(dialect, journals), self._row())
         return await self._moved(connection, batch)
 
@@ -66,7 +67,11 @@ async def progress(db: Database, journal_id: int) -> tuple[int, int]:
     """The last frame of this journal, and the last call, that are in the database; 0 when none is. Raises
     `DatabaseUnavailable`.
     """
-    columns = select(journals.c.applied_frame, journals.c.started_seq)
     async with db.reading() as connection:
-        found = (await connection.execute(columns.where(journals.c.id == journal_id))).first()
+        return await _progress(connection, journal_id)
+
+
+async def _progress(connection: AsyncConnection, journal_id: int) -> tuple[int, int]:
+    columns = select(journals.c.applied_frame, journals.c.started_seq)
+    found = (await connection.execute(columns.where(journals.c.id == journal_id))).first()
     return (0, 0) if found is None else (found.applied_frame, found.started_seq)

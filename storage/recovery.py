@@ -2,7 +2,8 @@
 
 Which question: what became of the calls of a gateway that ended in the middle? Touches the journals of this
 installation and the database. The rule: what was written down is written as it happened; a call without an end is
-closed as `unknown`; a journal goes when all of it is in the database, never before.
+closed as `unknown`; a journal goes some time after all of it is in the database, and is written again if the database
+loses it meanwhile.
 """
 
 from __future__ import annotations
@@ -13,22 +14,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
+from time import time
 from typing import TypeVar
 
 from storage.attempts import delays
 from storage.committing import Committing
 from storage.database import Database
-from storage.errors import DatabaseUnavailable, JournalFailed
-from storage.intake import Intake
+from storage.errors import DatabaseBehind, DatabaseUnavailable, JournalFailed
 from storage.journal.folder import Abandoned, abandoned
 from storage.journals import JournalRow, progress
 from storage.keeping import Keeping
 from storage.ledger import Ledger
 from storage.metrics import StorageMetrics
 from storage.orphans import close_run
-from storage.playback import Playback
 from storage.preparation import Preparation
+from storage.replay import Replay
 from storage.settings import RecordingSettings
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,11 @@ LOOKED_FOR = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """`calls` were written, of which `unknown` had no end."""
+    """`calls` were written, of which `unknown` had no end; `applied` is where the
+    database stands.
+    """
 
+    applied: int
     calls: int
     unknown: int
 
@@ -58,6 +61,7 @@ class Recovery:
         *,
         keeping: Keeping,
         metrics: StorageMetrics,
+        clock: Callable[[], float] = time,
     ) -> None:
         self._db = db
         self._directory = directory
@@ -65,6 +69,7 @@ class Recovery:
         self._settings = settings
         self._keeping = keeping
         self._metrics = metrics
+        self._clock = clock
 
     async def run(self) -> None:
         """At once, and again and again: another gateway of this installation may end any time."""
@@ -84,43 +89,36 @@ class Recovery:
             log.error("a journal that was left behind cannot be read: %s", error)
 
     async def _adopted(self, journal: Abandoned) -> None:
+        if journal.applied is not None and not await self._is_lost(journal, journal.applied):
+            if journal.kept_for(self._clock()) >= self._settings.journal.keep_committed:
+                journal.remove()
+            return
         recovered = await self._recovered(journal)
         self._metrics.adopted.inc()
         self._metrics.quarantined.inc(journal.damaged)
-        journal.remove()
+        if self._settings.journal.keep_committed > 0:
+            journal.keep(recovered.applied)
+        else:
+            journal.remove()
         words = "the journal %016x, which was left behind, is in the database: %d calls, of which %d have no known end"
         if recovered.calls or recovered.unknown:
             log.info(words, journal.id, recovered.calls, recovered.unknown)
+
+    async def _is_lost(self, journal: Abandoned, last: int) -> bool:
+        """Whether what was written up to the frame `last` is in the database no more."""
+        applied, _ = await self._answered(lambda: progress(self._db, journal.id))
+        if applied < last:
+            log.warning("%s; the journal %016x brings them back", DatabaseBehind(applied, 0, last), journal.id)
+        return applied < last
 
     async def _recovered(self, journal: Abandoned) -> Recovered:
         low, last_seq = await self._answered(lambda: progress(self._db, journal.id))
         row = JournalRow(journal.id, self._replica_id, datetime.now(UTC))
         ledger = Ledger(self._db, row, Preparation(self._settings), self._keeping.words)
         committing = Committing(ledger, self._metrics, lambda: 0.0)
-        intake = Intake(self._settings, low, last_seq)
-        playback = Playback(intake)
-        calls, after = 0, 0
-        while stored := journal.read(after, self._settings.batch_bytes):
-            for frame in stored:
-                playback.play(frame, low, monotonic())
-            after = stored[-1].number
-            calls += await self._written(intake, committing)
+        replayed = await Replay(journal, self._settings, committing, self._metrics).run(low, last_seq)
         unknown = await self._answered(lambda: close_run(self._db, journal.id))
-        return Recovered(calls, unknown)
-
-    async def _written(self, intake: Intake, committing: Committing) -> int:
-        """Write what came in; how many calls got their final row."""
-        calls = 0
-        while len(intake):
-            batch = intake.take()
-            await committing.write(batch)
-            for frame in batch.frames:
-                frame.entry.waiting -= 1
-                frame.entry.opened = not frame.entry.is_aside
-                calls += frame.final
-            self._metrics.written.inc(sum(frame.final and not frame.entry.is_aside for frame in batch.frames))
-            await asyncio.sleep(0)
-        return calls
+        return Recovered(replayed.applied, replayed.ended, unknown)
 
     async def _answered(self, question: Callable[[], Awaitable[T]]) -> T:
         """What the database says, once it does."""

@@ -46,7 +46,10 @@ class JournalSettings(BaseModel):
     )
     fsync_interval: float = Field(0.02, gt=0, le=10, description="seconds between two writings to the disk itself")
     keep_committed: float = Field(
-        600.0, ge=0, le=86_400, description="seconds that records stay there once they are in the database"
+        600.0,
+        ge=0,
+        le=86_400,
+        description="seconds that records stay there once they are in the database, in case that loses them",
     )
     on_full: Literal["refuse", "shed"] = Field(
         "refuse",

@@ -23,7 +23,7 @@ from typing import Any
 from storage.batch import Batch, Entry
 from storage.committing import PATIENCE, Committing
 from storage.database import Database
-from storage.errors import DatabaseUnavailable, JournalFailed, JournalFull, RecordsFull, RecordsLost
+from storage.errors import DatabaseBehind, DatabaseUnavailable, JournalFailed, JournalFull, RecordsFull, RecordsLost
 from storage.intake import Intake
 from storage.journal.bodies import Ended, Opened
 from storage.journal.diary import Diary
@@ -36,6 +36,7 @@ from storage.playback import ENTRY_BYTES, Playback
 from storage.preparation import Preparation
 from storage.records import CallUid, Finished, Started
 from storage.refusals import REFUSALS
+from storage.replay import Replay
 from storage.settings import RecordingSettings
 from storage.tasks import Tasks
 
@@ -70,6 +71,7 @@ class Writer:
         row = JournalRow(diary.id, replica_id, datetime.now(UTC))
         self._ledger = Ledger(db, row, Preparation(settings), keeping.words)
         self._committing = Committing(self._ledger, metrics, lambda: self.lag, patience)
+        self._replay = Replay(diary, settings, self._committing, metrics)
         self._intake = Intake(settings)
         self._playback = Playback(self._intake)
         self._under_way: dict[CallUid, tuple[Started, Kept, int]] = {}
@@ -147,7 +149,7 @@ class Writer:
         try:
             while await self._is_due():
                 self._batch = self._intake.take()
-                await self._committing.write(self._batch)
+                await self._written(self._batch)
                 self._settle(self._batch)
             with contextlib.suppress(DatabaseUnavailable, JournalFailed):
                 self._diary.seal()
@@ -313,6 +315,28 @@ class Writer:
             if not await self._woken(oldest + self._settings.linger - monotonic()):
                 break
         return True
+
+    async def _written(self, batch: Batch) -> None:
+        """Wait until it is in the database, with all that came before: what the database has lost since, when it was
+        restored or replaced by a copy that is not up to date, is brought back from the journal.
+        """
+        try:
+            await self._committing.write(batch)
+        except DatabaseBehind as behind:
+            log.warning("%s; the journal brings them back", behind)
+            await self._caught_up(behind, batch)
+            batch.leaps = True
+            await self._committing.write(batch)
+
+    async def _caught_up(self, behind: DatabaseBehind, batch: Batch) -> None:
+        begun = 0
+        try:
+            begun = (await self._replay.run(behind.applied, behind.started_seq, until=batch.low)).begun
+        except JournalFailed as error:
+            log.error("%s", error)
+        if (gone := batch.low_seq - behind.started_seq - begun) > 0:
+            self._metrics.lost.inc(gone)
+            log.error("%d records that the database has lost are in the journal no more", gone)
 
     async def _woken(self, patience: float | None) -> bool:
         self._wake.clear()

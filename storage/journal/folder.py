@@ -21,7 +21,7 @@ from storage.journal.tail import Tail
 
 log = logging.getLogger(__name__)
 
-LOCK, QUARANTINE = "lock", "quarantine"
+LOCK, QUARANTINE, APPLIED = "lock", "quarantine", "applied"
 
 
 class Stored:
@@ -38,6 +38,11 @@ class Stored:
         with self._path.open("rb") as file:
             return os.pread(file.fileno(), size, start)
 
+    def trim(self, used: int) -> None:
+        """Give back the room that was set aside behind the byte `used`. Raises `OSError`."""
+        os.truncate(self._path, used)
+        self.end = used
+
 
 class Abandoned:
     """A journal that is ours now, until it is let go. `damaged` counts what was kept apart."""
@@ -49,6 +54,8 @@ class Abandoned:
         self._lock = lock
         self._tail = Tail(journal_id, self._keep_apart)
         self._segments = [Stored(file) for file in sorted(path.glob(f"*{SUFFIX}")) if self._is_whole(file)]
+        self.applied = _number_in(path / APPLIED)
+        """Where the database stood when all of it was there; None before that."""
 
     def __repr__(self) -> str:
         return f"<Abandoned {self.id:016x}: {len(self._segments)} segments>"
@@ -60,9 +67,22 @@ class Abandoned:
         except OSError as error:
             raise JournalFailed(f"the journal in {self.path} cannot be read: {error}") from error
 
+    def keep(self, applied: int) -> None:
+        """All of it was read, and is in the database, which stands at the frame `applied`: it stays for a while, in the
+        room that it needs. Raises `OSError`.
+        """
+        read = self._tail.read_up_to(self._segments)
+        for segment, used in zip(self._segments, read, strict=True):
+            segment.trim(used)
+        (self.path / APPLIED).write_text(f"{applied}\n", "ascii")
+
+    def kept_for(self, now: float) -> float:
+        """Seconds since then; `now` in seconds since the Unix epoch."""
+        return now - (self.path / APPLIED).stat().st_mtime
+
     def remove(self) -> None:
-        """All of it is in the database: the folder goes, but for what was kept apart."""
-        for file in (*self.path.glob(f"*{SUFFIX}"), self.path / LOCK):
+        """The folder goes, but for what was kept apart."""
+        for file in (*self.path.glob(f"*{SUFFIX}"), self.path / APPLIED, self.path / LOCK):
             with suppress(OSError):
                 file.unlink()
         with suppress(OSError):
@@ -142,6 +162,13 @@ def _id_of(path: Path) -> int | None:
     try:
         return int(path.name, 16) if len(path.name) == len(name_of(0)) and path.is_dir() else None
     except ValueError:
+        return None
+
+
+def _number_in(path: Path) -> int | None:
+    try:
+        return int(path.read_text("ascii"))
+    except (OSError, ValueError):
         return None
 
 

@@ -55,6 +55,13 @@ class Tail:
                     self._segment, self._at, self._number = segment, start + part.at + part.size, part.number
         return found
 
+    def read_up_to(self, segments: Sequence[Readable]) -> list[int]:
+        """Of each of `segments`, all of which were read, the byte behind its last frame."""
+        if self._segment not in segments:
+            return [SEGMENT_BYTES for _ in segments]
+        at = segments.index(self._segment)
+        return [*(segment.end for segment in segments[:at]), self._at, *(SEGMENT_BYTES for _ in segments[at + 1 :])]
+
     def _place(self, segments: Sequence[Readable], after: int) -> int:
         """Where to begin: where the last reading stopped, or with the first segment that may have the frame."""
         if self._number == after and self._segment in segments:

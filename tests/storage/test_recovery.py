@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from sqlalchemy import select, update
 
 from gateway.redact import Redactor
 from storage.database import Database
@@ -20,15 +22,17 @@ from storage.journal.journal import Journal
 from storage.keeping import Keeping
 from storage.metrics import StorageMetrics
 from storage.orphans import close_run
-from storage.records import Started
+from storage.records import Outcome, Started
 from storage.recovery import Recovery
-from storage.schema import call_tallies, journals
+from storage.schema import call_tallies, journals, server_calls
 from storage.settings import JournalSettings, RecordingSettings
+from storage.tallies import Count, tally
 from storage.tasks import Tasks
+from storage.verification import verify
 from storage.writer import Writer
 from tests.storage.journal.support import Disk
 from tests.support.engines import Engines, made
-from tests.support.recording import REPLICA, Flaky, World, new_writer, until, world
+from tests.support.recording import REPLICA, Flaky, World, new_writer, running, until, world
 
 pytestmark = pytest.mark.trap(49)
 
@@ -64,10 +68,35 @@ async def at_work(writer: Writer) -> AsyncIterator[Writer]:
         writer._diary.close()
 
 
-def recovery(here: World, folder: Path, registry: CollectorRegistry | None = None) -> Recovery:
-    settings = RecordingSettings()
+def recovery(
+    here: World, folder: Path, registry: CollectorRegistry | None = None, *, keep: float = 0, now: float | None = None
+) -> Recovery:
+    settings = RecordingSettings(journal=JournalSettings(keep_committed=keep))
     metrics = StorageMetrics(registry or CollectorRegistry())
-    return Recovery(here.db, folder, REPLICA, settings, keeping=Keeping(settings, Redactor()), metrics=metrics)
+    clock = time if now is None else lambda: now
+    return Recovery(
+        here.db, folder, REPLICA, settings, keeping=Keeping(settings, Redactor()), metrics=metrics, clock=clock
+    )
+
+
+async def restore(here: World, calls: int) -> None:
+    """Have the database of an earlier moment, when it had the first `calls` calls of its only journal, all ended."""
+    async with here.db.writing() as connection:
+        await connection.execute(server_calls.delete().where(server_calls.c.journal_seq > calls))
+        await connection.execute(call_tallies.delete())
+        if calls:
+            rows = await connection.execute(select(server_calls))
+            counts = [
+                Count(row.call_uid, row.server_id, Outcome(row.outcome), row.journal_id, row.total_us) for row in rows
+            ]
+            await tally(connection, here.db.dialect, counts)
+            await connection.execute(update(journals).values(applied_frame=2 * calls, started_seq=calls))
+        else:
+            await connection.execute(journals.delete())
+
+
+async def is_complete(here: World) -> bool:
+    return (await verify(here.db, None)).complete
 
 
 async def outcomes(here: World) -> dict[str, str | None]:
@@ -163,6 +192,69 @@ class TestKilled:
         assert await outcomes(lite) == {first.call_uid: "ok"}
         assert registry.get_sample_value("mcp_gateway_journal_frames_quarantined_total") == 1
         assert len(list(tmp_path.glob("*/quarantine/*"))) == 1
+
+
+class TestADatabaseThatWentBackInTime:
+    """A failover to a copy that is not up to date, or a backup that was restored."""
+
+    @pytest.mark.parametrize("back", [0, 1, 3])
+    async def test_gets_from_the_journal_what_it_has_lost(self, here: World, tmp_path: Path, back: int) -> None:
+        async with at_work(on_disk(here, tmp_path)) as writer:
+            calls = []
+            for _ in range(5):
+                calls.append(await here.record(writer))
+                await writer.flush()
+            long = here.started()
+            await writer.started(long)
+            await writer.flush()
+            await restore(here, back)
+            calls.append(await here.record(writer))
+            await writer.finished(here.finished(long))
+            await writer.flush()
+        assert await outcomes(here) == {call.call_uid: "ok" for call in (*calls, long)}
+        assert await is_complete(here)
+
+    async def test_has_lost_what_the_journal_has_no_more_and_the_gateway_says_so(
+        self, lite: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        registry = CollectorRegistry()
+        async with running(lite.db, registry=registry) as writer:
+            for _ in range(3):
+                await lite.record(writer)
+                await writer.flush()
+            await restore(lite, 1)
+            await lite.record(writer)
+            await writer.flush()
+            assert registry.get_sample_value("mcp_gateway_records_lost_total") == 2
+        assert "2 records that the database has lost are in the journal no more" in caplog.text
+        assert {row.journal_seq for row in await lite.rows()} == {1, 4}
+        assert not await is_complete(lite)
+
+    async def test_gets_what_an_ended_gateway_had_written_for_as_long_as_its_journal_is_kept(
+        self, lite: World, tmp_path: Path
+    ) -> None:
+        writer = on_disk(lite, tmp_path, journal={"segment_bytes": 1 << 20})
+        calls = [await lite.record(writer) for _ in range(5)]
+        writer._diary.close()
+        await recovery(lite, tmp_path, keep=600).adopt()
+        assert await is_complete(lite)
+        [folder] = tmp_path.iterdir()
+        assert sum(file.stat().st_size for file in folder.iterdir()) < 10_000
+        await restore(lite, 2)
+        await recovery(lite, tmp_path, keep=600, now=time() + 599).adopt()
+        assert await outcomes(lite) == {call.call_uid: "ok" for call in calls}
+        assert await is_complete(lite)
+        await recovery(lite, tmp_path, keep=600, now=time() + 601).adopt()
+        assert list(tmp_path.iterdir()) == []
+
+    async def test_gets_nothing_of_a_journal_that_is_only_kept(self, lite: World, tmp_path: Path) -> None:
+        writer = on_disk(lite, tmp_path)
+        await lite.record(writer)
+        await writer.close()
+        await recovery(lite, tmp_path, keep=600).adopt()
+        again = CollectorRegistry()
+        await recovery(lite, tmp_path, again, keep=600).adopt()
+        assert again.get_sample_value("mcp_gateway_journals_adopted_total") == 0
 
 
 class TestADatabaseThatIsAway:

@@ -239,23 +239,6 @@ class TestBatches:
         assert len({row.session_id for row in rows}) == 7
         assert sorted(row.calls for row in await here.rows(call_tallies)) == [100, 100]
 
-    @pytest.mark.parametrize("behind", ["delete", "reset"])
-    async def test_go_on_over_a_database_that_was_restored_from_a_backup(
-        self, here: World, behind: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        async with running(here.db) as writer:
-            for _ in range(3):
-                await here.record(writer)
-                await writer.flush()
-            async with here.db.writing() as connection:
-                await connection.execute(
-                    journals.delete() if behind == "delete" else update(journals).values(applied_frame=2)
-                )
-            await here.record(writer)
-        assert await here.has(4)
-        assert [(row.applied_frame, row.started_seq) for row in await here.rows(journals)] == [(8, 4)]
-        assert "the database has lost calls" in caplog.text
-
 
 class TestPoison:
     async def test_in_a_number_stops_no_other_record(self, lite: World) -> None:
