@@ -169,9 +169,9 @@ async def places(db: Database, rows: int) -> list[Cursor]:
     found = []
     async with db.reading() as connection:
         for _ in range(PAGES):
-            id_ = chosen.randint(rows // 10, rows)
-            created = await connection.scalar(select(server_calls.c.created_at).where(server_calls.c.id == id_))
-            found.append(Cursor(created, id_))
+            calls, least = server_calls.c, chosen.randint(rows // 10, rows)
+            query = select(calls.created_at, calls.id).where(calls.id >= least).order_by(calls.id).limit(1)
+            found.append(Cursor(*(await connection.execute(query)).one()))
     return found
 
 

@@ -12,15 +12,16 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from sqlalchemy import event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from storage import embedded
+from storage import embedded, openers
 from storage.embedded import Connections
 from storage.errors import DatabaseMisconfigured
-from storage.escaping import EscapingConnection
+from storage.failures import is_of_the_host
+from storage.hosts import Failover, Host, split
 from storage.settings import DatabaseSettings
 
 Dialect = Literal["sqlite", "mysql", "postgresql"]
@@ -54,17 +55,21 @@ our escaping relies on the absence of NO_BACKSLASH_ESCAPES and ANSI_QUOTES."""
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the database is. `label` is fit to be shown."""
+    """Where the database is. `label` is fit to be shown; `hosts` are given when there are several, of which `url` names
+    the first.
+    """
 
     dialect: Dialect
     label: str
     url: URL = field(repr=False)
+    hosts: tuple[Host, ...] = ()
 
 
 def address_of(url: str) -> Address:
     """Read a SQLAlchemy-style URL; raises `DatabaseMisconfigured`, never with the URL in the message."""
     try:
-        parsed = make_url(url)
+        first, hosts = split(url)
+        parsed = make_url(first)
     except (ArgumentError, ValueError):
         raise DatabaseMisconfigured(
             "database.url is not a URL: write sqlite:///file.db, mysql://user:password@host/name, "
@@ -76,9 +81,10 @@ def address_of(url: str) -> Address:
             f"database.url names the unknown engine {parsed.drivername!r}: "
             "sqlite, mysql, mariadb and postgresql are supported"
         )
-    _check(dialect, parsed)
+    _check(dialect, parsed, hosts)
     query = {key: value for key, value in parsed.query.items() if key != "charset"}
-    return Address(dialect, _label(dialect, parsed), parsed.set(drivername=DRIVERS[dialect], query=query))
+    label = _label(dialect, parsed, hosts)
+    return Address(dialect, label, parsed.set(drivername=DRIVERS[dialect], query=query), hosts)
 
 
 def engine_of(address: Address, settings: DatabaseSettings, embedded_ones: Connections) -> AsyncEngine:
@@ -100,14 +106,22 @@ def engine_of(address: Address, settings: DatabaseSettings, embedded_ones: Conne
         pool_pre_ping=address.dialect != "sqlite",
         json_deserializer=str,  # asyncpg decodes by itself; `JsonText` is spoken to in text
         hide_parameters=True,  # parameters are payloads: they stay out of errors and logs
-        connect_args=_connect_args(address.dialect, embedded_ones),
+        connect_args=_connect_args(address, settings, embedded_ones),
     )
     if address.dialect == "sqlite":
         event.listen(engine.sync_engine, "begin", embedded.begin)
+    if address.hosts:
+        event.listen(engine.sync_engine, "handle_error", _leave)
     return engine
 
 
-def _check(dialect: Dialect, url: URL) -> None:
+def _leave(context: ExceptionContext) -> None:
+    """Another host may do what this one cannot do any more."""
+    if is_of_the_host(context.original_exception):
+        context.is_disconnect = True
+
+
+def _check(dialect: Dialect, url: URL, hosts: tuple[Host, ...]) -> None:
     if unknown := sorted(url.query.keys() - OPTIONS[dialect]):
         allowed = ", ".join(sorted(OPTIONS[dialect])) or "none"
         raise DatabaseMisconfigured(f"database.url has the unknown option {unknown[0]!r}; for {dialect}: {allowed}")
@@ -119,26 +133,32 @@ def _check(dialect: Dialect, url: URL) -> None:
             )
     elif not url.database:
         raise DatabaseMisconfigured(f"database.url names no database: write {dialect}://user:password@host/mcp_chat")
-    elif "," in (url.host or ""):
-        raise DatabaseMisconfigured("database.url names several hosts; one is supported")
+    elif hosts and "unix_socket" in url.query:
+        raise DatabaseMisconfigured("database.url names several hosts and a socket: write one or the other")
 
 
-def _label(dialect: Dialect, url: URL) -> str:
+def _label(dialect: Dialect, url: URL, hosts: tuple[Host, ...]) -> str:
     if dialect == "sqlite":
         return f"SQLite database {url.database}"
     product = "PostgreSQL" if dialect == "postgresql" else "MySQL"
     socket = url.query.get("unix_socket")
-    place = socket or ":".join(str(part) for part in (url.host or "localhost", url.port) if part)
+    place = socket or ", ".join(str(host) for host in hosts or [Host(url.host or "localhost", url.port)])
     return f"{product} database {url.database} at {place}"
 
 
-def _connect_args(dialect: Dialect, embedded_ones: Connections) -> dict[str, Any]:
-    if dialect == "sqlite":
+def _connect_args(address: Address, settings: DatabaseSettings, embedded_ones: Connections) -> dict[str, Any]:
+    hosts, seconds = address.hosts, settings.connect_timeout / max(1, len(address.hosts))
+    if address.dialect == "sqlite":
         return {"async_creator_fn": embedded_ones.open}
-    if dialect == "postgresql":
-        return {"server_settings": {"timezone": "UTC", "application_name": "mcp-gateway"}}
+    if address.dialect == "postgresql":
+        options: dict[str, Any] = {"server_settings": {"timezone": "UTC", "application_name": "mcp-gateway"}}
+        if hosts:
+            several = Failover(hosts, openers.writable_postgresql, openers.postgresql_failures(), seconds)
+            options["async_creator_fn"] = several.open
+        return options
+    one_of = Failover(hosts, openers.writable_mysql, openers.MYSQL_FAILURES, seconds)
     return {
-        "async_creator_fn": EscapingConnection.open,
+        "async_creator_fn": one_of.open if hosts else openers.mysql,
         "charset": "utf8mb4",
         "sql_mode": SQL_MODE,
         "init_command": "SET time_zone = '+00:00'",

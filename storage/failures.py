@@ -25,6 +25,9 @@ MYSQL_UNAVAILABLE = frozenset(
 )
 MYSQL_DISCONNECTED = frozenset({1152, 1153, 1158, 1159, 1160, 1161, 1184, 1927, 4031, *range(2000, 3000)})
 
+MYSQL_OF_THE_HOST = frozenset({1047, 1053, 1290, 1792, 1836})
+POSTGRESQL_READ_ONLY = "25006"
+
 POSTGRESQL_CONTENDED = frozenset({"40001", "40P01", "55P03"})
 POSTGRESQL_UNAVAILABLE = ("25006", "28", "3D", "42501", "53", "57014", "57P03", "57P04", "58")
 POSTGRESQL_DISCONNECTED = ("08", "57P01", "57P02", "57P05")
@@ -44,6 +47,15 @@ def meaning_of(error: DBAPIError, label: str) -> DatabaseUnavailable | None:
     if _unavailable(error.orig):
         return DatabaseUnavailable(f"{label} cannot be used: {words_of(error.orig)}")
     return None
+
+
+def is_of_the_host(error: BaseException | None) -> bool:
+    """Whether another host of the same database may do what this one refuses: it is read-only, or no part of its
+    cluster any more.
+    """
+    if (code := mysql_code(error)) is not None:
+        return code in MYSQL_OF_THE_HOST
+    return _state(error) == POSTGRESQL_READ_ONLY
 
 
 def words_of(error: BaseException | None) -> str:

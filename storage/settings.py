@@ -16,7 +16,9 @@ class DatabaseSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field(
-        "sqlite:///mcp_chat.db", repr=False, description="SQLAlchemy-style URL; sqlite, mysql, mariadb or postgresql"
+        "sqlite:///mcp_chat.db",
+        repr=False,
+        description="SQLAlchemy-style URL; sqlite, mysql, mariadb or postgresql; several hosts as `one:3306,two,three`",
     )
     pool_size: int = Field(5, ge=1, le=200, description="connections kept open")
     connect_timeout: float = Field(5.0, gt=0, le=60, description="seconds to wait for a connection")

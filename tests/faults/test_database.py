@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from storage.database import Database
+from storage.errors import DatabaseUnavailable
 from tests.faults.gateways import GatewayProcess
 from tests.faults.laws import broken, opened, rows, settled
 from tests.faults.proxy import Mode, Proxy
@@ -40,6 +41,17 @@ class Scene:
         """Wait until so many more calls were answered."""
         goal = len(self.traffic.answered) + CALLS
         await waiting.until(lambda: len(self.traffic.answered) >= goal, every=0.02)
+
+    async def is_recorded(self) -> None:
+        """Wait until all that was answered so far has its row."""
+        answered = set(self.traffic.answered)
+        await waiting.until(lambda: self._has_rows(answered), every=0.1)
+
+    async def _has_rows(self, numbers: set[int]) -> bool:
+        try:
+            return numbers <= {row.number for row in await rows(self.db)}
+        except DatabaseUnavailable:
+            return False
 
     async def settles(self) -> None:
         """The load ends, the backlog drains, and every law holds."""

@@ -96,6 +96,7 @@ class MariaDB(Installed):
     name = "mariadb"
     binary = Path("/usr/sbin/mariadbd")
     package = "mariadb-server"
+    ending = signal.SIGKILL
     share = Path("/usr/share/mysql")
     system_tables = (
         "mysql_system_tables.sql",
@@ -137,7 +138,7 @@ class MariaDB(Installed):
         shutil.rmtree(self._folder)
 
     def _run(self) -> Process:
-        return Process(self._command, "ready for connections", signal.SIGKILL)
+        return Process(self._command, "ready for connections", self.ending)
 
 
 class FaultyMariaDB(MariaDB):
@@ -167,6 +168,7 @@ class PostgreSQL(Installed):
     name = "postgresql"
     binary = max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=Path("/usr/lib/postgresql/bin/postgres"))
     package = "postgresql"
+    ready = "ready to accept connections"
     options = (
         "fsync=off",
         "full_page_writes=off",
@@ -182,9 +184,10 @@ class PostgreSQL(Installed):
         data = self._folder / "data"
         initdb = (self.binary.with_name("initdb"), "--no-sync", "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C")
         subprocess.run([*initdb, "-D", data], check=True, capture_output=True, **as_nobody())
+        self._furnish(data)
         options = (*self.options, f"port={self.port}", "listen_addresses=127.0.0.1")
         command = [self.binary, "-D", data, *(part for option in options for part in ("-c", option))]
-        self._process = Process(command, "ready to accept connections", signal.SIGQUIT)
+        self._process = Process(command, self.ready, signal.SIGQUIT)
 
     def url(self, database: str) -> str:
         return f"postgresql://test@127.0.0.1:{self.port}/{database}"
@@ -192,6 +195,20 @@ class PostgreSQL(Installed):
     def stop(self) -> None:
         self._process.stop()
         shutil.rmtree(self._folder)
+
+    def _furnish(self, data: Path) -> None:
+        """Whatever a cluster needs before it starts."""
+
+
+class StandbyPostgreSQL(PostgreSQL):
+    """One that waits for what its primary has to tell, which is nothing."""
+
+    ready = "ready to accept read-only connections"
+
+    def _furnish(self, data: Path) -> None:
+        signal_file = data / "standby.signal"
+        signal_file.touch()
+        own(data)
 
 
 def as_nobody() -> dict[str, object]:
