@@ -10,6 +10,7 @@ what it holds of calls that are still open is carried over before.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -37,6 +38,14 @@ END_BYTES = 4_096
 
 WORDS = 500
 """Characters of an error message that are kept where only that much room is left."""
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+FIRST_SEGMENTS = 2
+"""Made at the start: with one alone, what is in the database could never make room on a disk that is full."""
+
+LEAST_SEGMENTS = 4
+"""As many fit into `recording.journal.bytes`, however large they are meant to be."""
 
 SPARE = 0.5
 """A further segment is made ready once this part of the last one is used."""
@@ -82,7 +91,9 @@ class Journal:
         self._tail = Tail(id)
         self._done: deque[tuple[float, Segment]] = deque()
         self._open: dict[CallUid, _Place] = {}
-        self._add(settings.segment_bytes)
+        self._segment_bytes = min(settings.segment_bytes, settings.bytes // LEAST_SEGMENTS)
+        for _ in range(FIRST_SEGMENTS):
+            self._add(self._segment_bytes)
 
     @classmethod
     def create(
@@ -204,10 +215,10 @@ class Journal:
     def _make_room(self, size: int, reserved: int) -> None:
         """A place for `size` bytes, with `reserved` left for others. Raises `JournalFull`."""
         while not self._fits(size, reserved):
-            self._add(max(self._settings.segment_bytes, size + SEGMENT_BYTES + 2 * END_BYTES))
+            self._add(max(self._segment_bytes, size + SEGMENT_BYTES + 2 * END_BYTES))
         if self._current == len(self._segments) - 1 and self._segments[-1].end > SPARE * self._segments[-1].capacity:
             try:
-                self._add(self._settings.segment_bytes)
+                self._add(self._segment_bytes)
             except JournalFull:
                 return  # there is room enough for now
 
@@ -225,17 +236,24 @@ class Journal:
             pass
         if self._segments and self.size + capacity > self._settings.bytes:
             raise JournalFull(f"the journal in {self.path.parent} holds recording.journal.bytes already")
-        self._serial += 1
-        header = SegmentHeader(self.id, self._serial, time.time_ns() // 1_000)
-        try:
-            segment = Segment(self.path / file_of(self._serial), header, capacity, self._write)
-        except OSError as error:
-            if not self._segments:
-                raise
-            raise JournalFull(f"there is no room for the journal in {self.path.parent}: {error.strerror}") from error
-        self._segments.append(segment)
+        self._segments.append(self._made(capacity))
         if self._settings.fsync != "off":
             synced(self.path)
+
+    def _made(self, capacity: int) -> Segment:
+        """A new segment, in the room of one that is in the database where the disk has no other."""
+        while True:
+            self._serial += 1
+            header = SegmentHeader(self.id, self._serial, time.time_ns() // 1_000)
+            try:
+                return Segment(self.path / file_of(self._serial), header, capacity, self._write)
+            except OSError as error:
+                if self._done and error.errno in NO_ROOM and self._let_go():
+                    continue
+                if not self._segments:
+                    raise
+                why = f"there is no room for the journal in {self.path.parent}: {error.strerror}"
+                raise JournalFull(why) from error
 
     def _append(self, type: Type, body: bytes) -> _Place:
         """Write a frame into the first segment that has room for it. Raises `JournalFailed`."""

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,17 @@ PATIENCE = 60.0
 
 
 class GatewayProcess:
-    """One gateway on one port; its log is `gateway.log` in its folder, for all of its lives."""
+    """One gateway on one port; its log is `gateway.log` in its folder, for all of its lives. `inside` is a command that
+    runs another one somewhere.
+    """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        env: Mapping[str, str] | None = None,
+        inside: Sequence[str] = (),
+    ) -> None:
         self.port = free_port()
         self.folder = folder
         self.config = folder / "config.yaml"
@@ -30,6 +38,7 @@ class GatewayProcess:
         whole = {"listen": {"port": self.port}, **config}
         self.config.write_text(json.dumps(whole), encoding="utf-8")
         self._env = {**os.environ, **(env or {})}
+        self._command = [*inside, sys.executable, "-m", "gateway"]
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -57,7 +66,7 @@ class GatewayProcess:
                 await asyncio.sleep(0.02)
 
     def _spawned(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "gateway", "serve", "--config", str(self.config)]
+        command = [*self._command, "serve", "--config", str(self.config)]
         with (self.folder / "gateway.log").open("ab") as log:
             return subprocess.Popen(command, cwd=self.folder, env=self._env, stdout=log, stderr=log)
 
@@ -75,7 +84,7 @@ class GatewayProcess:
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """One command of `mcp-gateway` under the same configuration."""
-        command = [sys.executable, "-m", "gateway", *words, "--config", str(self.config)]
+        command = [*self._command, *words, "--config", str(self.config)]
         return subprocess.run(
             command, cwd=self.folder, env=self._env, capture_output=True, text=True, timeout=PATIENCE, check=False
         )

@@ -183,7 +183,7 @@ class TestKilled:
     async def test_a_damaged_frame_costs_its_call_alone_and_is_counted(self, lite: World, tmp_path: Path) -> None:
         registry, writer = CollectorRegistry(), on_disk(lite, tmp_path)
         first, second = await lite.record(writer), await lite.record(writer)
-        [segment] = writer._diary.path.glob("*.seg")
+        segment = min(writer._diary.path.glob("*.seg"))
         writer._diary.close()
         text = bytearray(segment.read_bytes())
         text[text.index(second.call_uid.encode())] ^= 1

@@ -176,11 +176,28 @@ class TestADisk:
         fails = [OSError(5, "Input/output error")]
         real = os.fdatasync
         monkeypatch.setattr(os, "fdatasync", lambda file: _raise(fails.pop()) if fails else real(file))
-        with pytest.raises(JournalFailed, match="Input/output error"):
-            here.started(calls[1])
+        here.started(calls[1])
+        assert not fails
         here.started(calls[2])
         here.finished(ended(calls[0]))
-        assert everything(here) == [calls[0], calls[2], ended(calls[0])]
+        assert everything(here) == [*calls, ended(calls[0])]
+        fails += [OSError(5, "Input/output error") for _ in here.path.iterdir()]
+        with pytest.raises(JournalFailed, match="Input/output error"):
+            here.started(opened())
+
+    @pytest.mark.trap(56)
+    @pytest.mark.parametrize("segment_bytes", [1 << 16, 1 << 24])
+    def test_that_was_full_takes_calls_again_once_they_are_in_the_database(
+        self, tmp_path: Path, segment_bytes: int
+    ) -> None:
+        here = journal(tmp_path, bytes=1 << 20, segment_bytes=segment_bytes)
+        for _ in range(5):
+            calls = filled(here, 1_000)
+            for call in calls:
+                here.finished(ended(call, 9_000))
+            here.applied(here.last)
+            assert len(calls) > 50
+        assert here.size <= 1 << 20
 
     def test_that_cannot_be_used_is_named_with_what_to_do(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
