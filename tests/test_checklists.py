@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ASKED: Mapping[str, Set[int]] = {"point": {*range(1, 56), 61}, "trap": {*range(1, 43)}}
+ASKED: Mapping[str, Set[int]] = {"point": {*range(1, 56), 61}, "trap": {*range(1, 43), 47, *range(49, 59), 68, 71}}
 """Numbers that must be held, or left out for a reason."""
 
 PAGES: Mapping[str, Path] = {"point": ROOT / "docs" / "checklist.md", "trap": ROOT / "docs" / "traps.md"}

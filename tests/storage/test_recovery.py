@@ -155,6 +155,23 @@ class TestKilled:
         assert await outcomes(here) == {call.call_uid: "ok"}
         assert [(row.outcome, row.calls) for row in await here.rows(call_tallies) if row.calls] == [("ok", 1)]
 
+    @pytest.mark.trap(52)
+    @pytest.mark.parametrize("steps", range(0, 1000, 100))
+    async def test_a_writer_that_is_cancelled_anywhere_in_a_batch_leaves_all_of_it(
+        self, lite: World, tmp_path: Path, steps: int
+    ) -> None:
+        writer = on_disk(lite, tmp_path, batch_rows=5)
+        calls = [await lite.record(writer) for _ in range(20)]
+        tasks = Tasks("test")
+        tasks.spawn(writer.run(), "writer")
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await tasks.close()
+        writer._diary.close()
+        await recovery(lite, tmp_path).adopt()
+        assert await outcomes(lite) == {call.call_uid: "ok" for call in calls}
+        assert await is_complete(lite)
+
     async def test_a_recovery_that_is_killed_itself_is_taken_up_by_the_next(self, lite: World, tmp_path: Path) -> None:
         writer = on_disk(lite, tmp_path, batch_rows=5)
         calls = [await lite.record(writer) for _ in range(30)]

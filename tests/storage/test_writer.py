@@ -193,6 +193,18 @@ class TestPayloads:
 
 
 class TestBatches:
+    @pytest.mark.trap(51)
+    async def test_of_a_burst_hold_all_of_it(self, lite: World) -> None:
+        writer = new_writer(lite.db, batch_rows=10, linger=5)
+        calls = [lite.started() for _ in range(95)]
+        for call in calls:
+            await writer.started(call)
+        for call in reversed(calls):
+            await writer.finished(lite.finished(call))
+        assert await writer.close(grace=10) == 0
+        assert {(row.call_uid, row.outcome) for row in await lite.rows()} == {(call.call_uid, "ok") for call in calls}
+        assert [row.calls for row in await lite.rows(call_tallies)] == [95]
+
     async def test_hold_so_many_rows_at_most_and_follow_each_other_in_order(self, lite: World) -> None:
         async with running(lite.db, batch_rows=7) as writer:
             calls = [await lite.record(writer) for _ in range(50)]
@@ -413,6 +425,18 @@ class TestTheEnd:
         assert await writer.close(grace=10) == 0
         assert len(await lite.rows()) == len(calls)
         await tasks.close()
+
+    @pytest.mark.trap(52)
+    async def test_of_whoever_waits_for_records_does_not_undo_them(self, lite: World) -> None:
+        async with running(lite.db) as writer:
+            lite.db.away = True
+            call, waiters = await lite.record(writer), Tasks("waiters")
+            waiters.spawn(writer.flush(), "flush")
+            await asyncio.sleep(0)
+            await waiters.close()
+            lite.db.away = False
+            await writer.flush()
+        assert [row.call_uid for row in await lite.rows()] == [call.call_uid]
 
     async def test_of_a_call_that_never_began_is_no_reason_to_fail(self, lite: World) -> None:
         async with running(lite.db) as writer:
