@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, distinct, func, select
 
 from storage.database import Database
-from storage.schema import server_calls
+from storage.schema import journals, server_calls
 from tests.faults.gateways import GatewayProcess
 from tests.faults.laws import broken, opened, rows, settled
 from tests.faults.traffic import Load, Traffic, recording
 from tests.support import waiting
+from tests.support.absence import absent
 from tests.support.engines import Engines, params
+from tests.support.nginx import Nginx
 
 KILLS = int(os.environ.get("FAULTS_KILLS", "20"))
 
@@ -51,12 +55,14 @@ async def test_a_gateway_that_is_killed_at_random_moments_loses_nothing(
 
 @pytest.mark.trap(49)
 @pytest.mark.parametrize("engine", params("mariadb", "postgresql"))
-async def test_of_two_gateways_on_one_database_one_may_be_killed(engine: str, engines: Engines, tmp_path: Path) -> None:
+async def test_of_two_gateways_on_one_database_behind_nginx_one_may_be_killed(
+    engine: str, engines: Engines, tmp_path: Path
+) -> None:
     url, traffic, luck = await engines[engine].migrated(), Traffic(), random.Random(12)
     async with opened(url) as db, recording(traffic) as server:
         config = {"database": {"url": url}, "servers": {"demo": {"url": server.url}}}
         first, second = (GatewayProcess(tmp_path / name, config) for name in ("first", "second"))
-        async with first, second, Load(traffic, first.door("demo"), second.door("demo")) as load:
+        async with first, second, behind_nginx(first, second) as nginx, Load(traffic, nginx.door("demo")) as load:
             for _ in range(max(2, KILLS // 10)):
                 answered = len(traffic.answered)
                 await waiting.until(lambda: len(traffic.answered) > answered + 50)  # noqa: B023
@@ -68,8 +74,26 @@ async def test_of_two_gateways_on_one_database_one_may_be_killed(engine: str, en
             await load.end()
             await waiting.until(lambda: settled(traffic, db), every=0.1)
             assert broken(traffic, await rows(db)) == []
+            assert traffic.refused == {}
+            assert await _replicas(db) == 2
             verified = await asyncio.to_thread(first.run, "calls", "verify")
             assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+@asynccontextmanager
+async def behind_nginx(*gateways: GatewayProcess) -> AsyncIterator[Nginx]:
+    if missing := Nginx.missing():
+        absent(missing)
+    nginx = Nginx([gateway.port for gateway in gateways])
+    yield nginx
+    nginx.stop()
+
+
+async def _replicas(db: Database) -> int:
+    """How many installations have recorded calls."""
+    async with db.reading() as connection:
+        replicas = func.count(distinct(journals.c.replica_id))
+        return await connection.scalar(select(replicas).where(journals.c.started_seq > 0))
 
 
 async def _delete_one(db: Database) -> tuple[int, int]:
