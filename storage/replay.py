@@ -8,16 +8,20 @@ the database already is never counted twice.
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Protocol
 
 from storage.batch import Batch
 from storage.committing import Committing
+from storage.errors import DatabaseBehind, JournalFailed
 from storage.intake import Intake
 from storage.journal.frames import Frame, Type
 from storage.metrics import StorageMetrics
 from storage.playback import Playback
 from storage.settings import RecordingSettings
+
+log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
@@ -67,6 +71,21 @@ class Replay:
                 ended += await self._written(batch)
                 stands = batch.high
         return Replayed(stands, begun, ended)
+
+    async def catch_up(self, behind: DatabaseBehind, batch: Batch) -> None:
+        """Bring back what the database has lost of all that comes before `batch`, which may be written then whatever
+        came of that. What the journal does not have any more is counted as lost.
+        """
+        log.warning("%s; the journal brings them back", behind)
+        begun = 0
+        try:
+            begun = (await self.run(behind.applied, behind.started_seq, until=batch.low)).begun
+        except JournalFailed as error:
+            log.error("%s", error)
+        if (gone := batch.low_seq - behind.started_seq - begun) > 0:
+            self._metrics.lost.inc(gone)
+            log.error("%d records that the database has lost are in the journal no more", gone)
+        batch.leaps = True
 
     def _next(self, after: int, until: int | None) -> list[Frame]:
         frames = self._source.read(after, self._settings.batch_bytes)

@@ -4,9 +4,8 @@ Which question: when is what was accepted written, and what if that cannot be? T
 the database only through `Committing`. The rule: a call whose opening was accepted is recorded, whatever becomes of the
 database; one batch is in flight at a time, its frames in the order in which they were accepted.
 
-What is accepted waits in memory, up to `recording.pending_bytes`, and on the disk of the journal. Beyond that it waits
-on the disk alone, and is read from there once the rest is in the database. Without a journal there is only the memory:
-new calls are refused when it is full, and of those under way the answers' payloads, never the records, are left out.
+Without a journal that lasts there is only the memory: new calls are refused when it is full, and of those under way the
+answers' payloads, never the records, are left out.
 """
 
 from __future__ import annotations
@@ -15,16 +14,15 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine
-from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
+from storage.backlog import Backlog, size_of
 from storage.batch import Batch, Entry
 from storage.committing import PATIENCE, Committing
 from storage.database import Database
 from storage.errors import DatabaseBehind, DatabaseUnavailable, JournalFailed, JournalFull, RecordsFull, RecordsLost
-from storage.intake import Intake
 from storage.journal.bodies import Ended, Opened
 from storage.journal.diary import Diary
 from storage.journals import JournalRow
@@ -32,7 +30,7 @@ from storage.keeping import BIG_BYTES, Keeping
 from storage.ledger import Ledger
 from storage.metrics import StorageMetrics
 from storage.payloads import Kept, Omission, left_out
-from storage.playback import ENTRY_BYTES, Playback
+from storage.playback import ENTRY_BYTES
 from storage.preparation import Preparation
 from storage.records import CallUid, Finished, Started
 from storage.refusals import REFUSALS
@@ -70,20 +68,15 @@ class Writer:
         self._metrics = metrics
         row = JournalRow(diary.id, replica_id, datetime.now(UTC))
         self._ledger = Ledger(db, row, Preparation(settings), keeping.words)
-        self._committing = Committing(self._ledger, metrics, lambda: self.lag, patience)
+        self._wake, self._settled = asyncio.Event(), asyncio.Event()
+        self._backlog = Backlog(diary, settings, metrics, self._wake.set)
+        self._committing = Committing(self._ledger, metrics, lambda: self._backlog.lag, patience)
         self._replay = Replay(diary, settings, self._committing, metrics)
-        self._intake = Intake(settings)
-        self._playback = Playback(self._intake)
         self._under_way: dict[CallUid, tuple[Started, Kept, int]] = {}
         self._tasks = Tasks("records")
-        self._batch: Batch | None = None
-        self._seq = self._newest = self._applied = self._pending = self._pending_bytes = 0
-        self._behind_since: float | None = None
-        self._wake, self._settled = asyncio.Event(), asyncio.Event()
-        self._hurries = 0
+        self._seq = self._hurries = 0
         self._closing = self._closed = self._refused = False
         self._task: asyncio.Task[object] | None = None
-        metrics.watch(self)
         metrics.watch_journal(diary)
 
     @property
@@ -92,45 +85,30 @@ class Writer:
         return self._diary.trouble or self._committing.trouble
 
     @property
-    def pending(self) -> int:
-        """Calls of which something is not in the database yet. Of those on the disk alone two frames count as one."""
-        return self._pending + (self._newest - self._intake.accepted + 1) // 2
-
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes held in memory by calls whose final row is not written yet."""
-        return self._pending_bytes
-
-    @property
-    def lag(self) -> float:
-        """Seconds since the oldest unwritten frame was accepted; 0 when nothing waits. Any thread may ask."""
-        batch = self._batch
-        oldest = self._intake.oldest if batch is None else batch.frames[0].at
-        oldest = self._behind_since if oldest is None else oldest
-        return 0.0 if oldest is None else monotonic() - oldest
+    def backlog(self) -> Backlog:
+        """What waits to be written."""
+        return self._backlog
 
     @property
     def is_full(self) -> bool:
         """Whether any new call would be refused, or one was and nothing has been written since."""
         if self._closed or self._refused or self._diary.trouble is not None:
             return True
-        return not (self._diary.lasting or self._fits(ENTRY_BYTES))
+        return not (self._diary.lasting or self._backlog.fits())
 
     async def started(self, record: Started) -> None:
         """Accept an opening. Raises `RecordsFull` when there is no room, or the writer was closed."""
         record, request = await self._keeping.opening(record)
-        size = ENTRY_BYTES + len(request.text)
         if self._closed:
             raise RecordsFull("the gateway is stopping and records no more calls")
-        if not (self._diary.lasting or self._fits(size)):
-            self._refused = self._pending > 0
-            raise RecordsFull(f"{self._pending} records wait for the database and fill recording.pending_bytes")
+        if not (self._diary.lasting or self._backlog.fits(ENTRY_BYTES + size_of(request))):
+            self._refused = (waiting := self._backlog.pending) > 0
+            raise RecordsFull(f"{waiting} records wait for the database and fill recording.pending_bytes")
         opened = Opened(seq=self._seq + 1, started=record, request=request)
         number = self._journalled(opened)
         self._seq += 1
         self._under_way[record.call_uid] = (record, request, opened.seq)
-        if self._takes(number, size):
-            self._enter(self._playback.began(number, opened, monotonic()), size)
+        self._backlog.began(number, opened)
 
     async def finished(self, record: Finished) -> None:
         """Accept the end of a call, even if whoever brings it is cancelled meanwhile. Raises `RecordsLost` when it
@@ -148,9 +126,11 @@ class Writer:
         self._task = asyncio.current_task()
         try:
             while await self._is_due():
-                self._batch = self._intake.take()
-                await self._written(self._batch)
-                self._settle(self._batch)
+                batch = self._backlog.take()
+                await self._written(batch)
+                self._backlog.settle(batch)
+                self._refused = False
+                self._settled.set()
             with contextlib.suppress(DatabaseUnavailable, JournalFailed):
                 self._diary.seal()
                 await self._ledger.close()
@@ -173,11 +153,11 @@ class Writer:
 
     async def flush(self) -> None:
         """Wait until everything accepted so far is committed, or the writer has ended."""
-        target = self._newest
+        target = self._backlog.newest
         self._hurries += 1
         self._wake.set()
         try:
-            while self._applied < target and not self._closed:
+            while self._backlog.applied < target and not self._closed:
                 self._settled.clear()
                 await self._settled.wait()
         finally:
@@ -198,7 +178,7 @@ class Writer:
             await asyncio.wait([self._task], timeout=grace)
             self._task.cancel()
             await asyncio.wait([self._task])
-        left, self._pending = self.pending, 0
+        left = self._backlog.pending
         self._diary.close()
         why = self._committing.trouble or "there was no time to write them"
         if left and self._diary.lasting:
@@ -211,15 +191,13 @@ class Writer:
 
     def _journalled(self, opened: Opened) -> int:
         try:
-            number = self._diary.started(opened)
+            return self._diary.started(opened)
         except JournalFull:
             self._refused = True
             raise
         except JournalFailed as error:
             self._refused = True
             raise RecordsFull(str(error)) from error
-        self._newest = number
-        return number
 
     async def _ending(self, record: Finished) -> None:
         began = self._under_way.get(record.call_uid)
@@ -236,26 +214,22 @@ class Writer:
     async def _ended(self, record: Finished, response: Kept | None, began: tuple[Started, Kept, int]) -> None:
         if self._under_way.pop(record.call_uid, None) is None:
             return  # it has ended already
-        size = 0 if response is None else len(response.text)
-        if response is not None and not self._diary.lasting and not self._fits(size):
-            response, size = left_out(response, Omission.MEMORY), 0
+        if response is not None and not self._diary.lasting and not self._backlog.fits(size_of(response)):
+            response = left_out(response, Omission.MEMORY)
         ended = Ended(finished=record, response=response)
         try:
-            number = self._newest = self._diary.finished(ended)
+            number = self._diary.finished(ended)
         except JournalFailed as error:
             await self._regardless(self._directly(began, ended, error))
             return
-        if self._takes(number, size) and (entry := self._playback.ended(number, ended, monotonic())) is not None:
-            self._enter(entry, size)
+        self._backlog.ended(number, ended)
 
     async def _directly(self, began: tuple[Started, Kept, int], ended: Ended, why: JournalFailed) -> None:
         """Past the journal, which does not take it."""
         started, request, seq = began
         uid = started.call_uid
         self._diary.forget(uid)
-        known = self._playback.open.pop(uid, None)
-        opened = known is not None and known.opened
-        self._pending_bytes -= 0 if known is None else known.held
+        opened = self._backlog.forget(uid)
         entry = Entry(started, request, seq, 0, ended.finished, ended.response, opened=opened)
         try:
             async with asyncio.timeout(DIRECTLY):
@@ -266,55 +240,27 @@ class Writer:
             if self._settings.journal.on_full == "refuse":
                 raise RecordsLost(f"the call {uid} was executed, and its end is not recorded") from why
 
-    def _takes(self, number: int, size: int) -> bool:
-        """Whether a frame goes on in memory; without room there it is read from the disk later, as all that follow."""
-        if self._behind_since is None and (self._fits(size) or not self._diary.lasting):
-            return True
-        if self._behind_since is None:
-            self._behind_since = monotonic()
-            log.warning("records fill recording.pending_bytes; from frame %d on they wait on the disk alone", number)
-        return False
-
-    async def _take_up(self) -> None:
-        """Go on with what waits on the disk alone."""
-        try:
-            stored = self._diary.read(self._intake.accepted, self._settings.batch_bytes)
-        except JournalFailed as error:
-            log.error("%s", error)
-            await asyncio.sleep(UNREADABLE)
-            return
-        at = self._behind_since or monotonic()
-        for frame in stored:
-            if (entry := self._playback.play(frame, 0, at)) is not None:
-                self._enter(entry, self._held(entry), wake=False)
-        if not stored or self._intake.accepted >= self._diary.last:
-            self._behind_since = None
-
-    def _held(self, entry: Entry) -> int:
-        if entry.finished is None:
-            return entry.held
-        return 0 if entry.answered is None else len(entry.answered.text)
-
-    def _enter(self, entry: Entry, size: int, *, wake: bool = True) -> None:
-        """A frame of the entry came into the intake."""
-        self._pending += entry.waiting == 1
-        self._pending_bytes += size
-        if wake and (len(self._intake) == 1 or self._intake.is_full):
-            self._wake.set()
-
     async def _is_due(self) -> bool:
         """Wait until there is a batch to write; False when the writer is closing and nothing is left."""
-        while (oldest := self._intake.oldest) is None:
-            if self._behind_since is not None:
+        backlog = self._backlog
+        while (oldest := backlog.oldest) is None:
+            if backlog.is_behind:
                 await self._take_up()
             elif self._closing:
                 return False
             else:
                 await self._woken(None)
-        while not (self._closing or self._hurries or self._intake.is_full or self._behind_since is not None):
+        while not (self._closing or self._hurries or backlog.is_hurried):
             if not await self._woken(oldest + self._settings.linger - monotonic()):
                 break
         return True
+
+    async def _take_up(self) -> None:
+        try:
+            self._backlog.take_up()
+        except JournalFailed as error:
+            log.error("%s", error)
+            await asyncio.sleep(UNREADABLE)
 
     async def _written(self, batch: Batch) -> None:
         """Wait until it is in the database, with all that came before: what the database has lost since, when it was
@@ -323,20 +269,8 @@ class Writer:
         try:
             await self._committing.write(batch)
         except DatabaseBehind as behind:
-            log.warning("%s; the journal brings them back", behind)
-            await self._caught_up(behind, batch)
-            batch.leaps = True
+            await self._replay.catch_up(behind, batch)
             await self._committing.write(batch)
-
-    async def _caught_up(self, behind: DatabaseBehind, batch: Batch) -> None:
-        begun = 0
-        try:
-            begun = (await self._replay.run(behind.applied, behind.started_seq, until=batch.low)).begun
-        except JournalFailed as error:
-            log.error("%s", error)
-        if (gone := batch.low_seq - behind.started_seq - begun) > 0:
-            self._metrics.lost.inc(gone)
-            log.error("%d records that the database has lost are in the journal no more", gone)
 
     async def _woken(self, patience: float | None) -> bool:
         self._wake.clear()
@@ -345,23 +279,3 @@ class Writer:
                 return await self._wake.wait()
         except TimeoutError:
             return False
-
-    def _fits(self, size: int) -> bool:
-        return self._pending_bytes + size <= self._settings.pending_bytes
-
-    def _settle(self, batch: Batch) -> None:
-        """Let go of what is in the database now."""
-        for frame in batch.frames:
-            entry = frame.entry
-            entry.waiting -= 1
-            self._pending -= entry.waiting == 0
-            if frame.final:
-                self._pending_bytes -= entry.held
-                self._metrics.written.inc(not entry.is_aside)
-            elif entry.request is not None:
-                entry.opened = not entry.is_aside
-                entry.request = replace(entry.request, body=None)
-                entry.asked = left_out(entry.asked, Omission.MEMORY)
-        self._batch, self._applied, self._refused = None, batch.high, False
-        self._diary.applied(batch.high)
-        self._settled.set()

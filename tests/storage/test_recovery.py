@@ -283,8 +283,8 @@ class TestADatabaseThatIsAway:
             calls = [await lite.record(writer, request=request) for _ in range(90)]
             long = lite.started()
             await writer.started(long)
-            assert writer.pending_bytes <= 1_000_000
-            assert writer.pending >= 90
+            assert writer.backlog.pending_bytes <= 1_000_000
+            assert writer.backlog.pending >= 90
             assert not writer.is_full
             lite.db.away = False
             async with asyncio.timeout(20):
@@ -293,7 +293,7 @@ class TestADatabaseThatIsAway:
             last = await lite.record(writer)
             async with asyncio.timeout(20):
                 await writer.flush()
-            assert (writer.pending, writer.pending_bytes, writer.lag) == (0, 0, 0)
+            assert (writer.backlog.pending, writer.backlog.pending_bytes, writer.backlog.lag) == (0, 0, 0)
             rows = await lite.rows()
             expected = [*(call.call_uid for call in calls), long.call_uid, last.call_uid]
             assert sorted(row.call_uid for row in rows) == sorted(expected)

@@ -234,7 +234,7 @@ class TestBatches:
     async def test_are_applied_once_although_the_answer_to_their_commit_is_lost(self, here: World) -> None:
         writer = new_writer(here.db)
         await here.record(writer)
-        batch = writer._intake.take()
+        batch = writer.backlog.take()
         await writer._ledger.commit(batch)
         await writer._ledger.commit(batch)
         assert [row.calls for row in await here.rows(call_tallies)] == [1]
@@ -291,7 +291,7 @@ class TestPoison:
             await writer.flush()
             await writer.finished(here.finished(bad))
         assert await here.rows() == []
-        assert writer.pending_bytes == writer.pending == 0
+        assert writer.backlog.pending_bytes == writer.backlog.pending == 0
         assert registry.get_sample_value("mcp_gateway_records_set_aside_total") == 1
 
     async def test_in_a_link_that_was_remembered_is_mended_by_a_fresh_one(self, here: World) -> None:
@@ -314,7 +314,7 @@ class TestPoison:
                 await here.record(writer)
             async with asyncio.timeout(10):
                 await until(lambda: truth("no row can be written" in (writer.trouble or "")))
-            assert (writer.pending, await here.rows()) == (3, [])
+            assert (writer.backlog.pending, await here.rows()) == (3, [])
             await _rename(here.db, "elsewhere", "call_tallies")
             await writer.flush()
             await _rename(here.db, "chat_sessions", "elsewhere")
@@ -330,7 +330,7 @@ class TestPoison:
         """A redactor that lets through what no JSON type takes stands for any disagreement with an engine."""
         writer = new_writer(here.db)
         call = await here.record(writer)
-        batch = writer._intake.take()
+        batch = writer.backlog.take()
         await writer._ledger._preparation.prepare(batch)
         entry = batch.items[0].entry
         entry.request = type(entry.request)(b"\xff\xfe", 2, b"\0" * 32)
@@ -359,7 +359,12 @@ class TestADatabaseThatIsAway:
             assert registry.get_sample_value("mcp_gateway_database_errors_total", {"reason": "unavailable"}) >= 1
             flaky.db.away = False
             await writer.flush()
-            assert (writer.trouble, writer.pending, writer.pending_bytes, writer.lag) == (None, 0, 0, 0)
+            assert (writer.trouble, writer.backlog.pending, writer.backlog.pending_bytes, writer.backlog.lag) == (
+                None,
+                0,
+                0,
+                0,
+            )
         assert [row.call_uid for row in await flaky.rows()] == [call.call_uid for call in calls]
 
     @pytest.mark.trap(50)
@@ -369,7 +374,7 @@ class TestADatabaseThatIsAway:
             under_way = [flaky.started(request=b'"' + b"x" * 20_000 + b'"') for _ in range(45)]
             for call in under_way:
                 await writer.started(call)
-            assert writer.pending_bytes <= 1_000_000
+            assert writer.backlog.pending_bytes <= 1_000_000
             with pytest.raises(
                 RecordsFull, match=r"45 records wait for the database and fill recording\.pending_bytes"
             ):
@@ -377,7 +382,7 @@ class TestADatabaseThatIsAway:
             assert writer.is_full
             for call in under_way:
                 await writer.finished(flaky.finished(call, response=b'"' + b"y" * 50_000 + b'"'))
-            assert writer.pending_bytes <= 1_000_000
+            assert writer.backlog.pending_bytes <= 1_000_000
             flaky.db.away = False
             await writer.flush()
             assert not writer.is_full
@@ -525,10 +530,10 @@ class TestConnections:
             here = await world(db)
             writer = new_writer(db)
             await here.record(writer)
-            await writer._ledger.commit(writer._intake.take())
+            await writer._ledger.commit(writer.backlog.take())
             await here.record(writer)
             await here.record(writer)
-            batch = writer._intake.take()
+            batch = writer.backlog.take()
             batch.careful = True
             async with asyncio.timeout(20), others.writing() as other, asyncio.TaskGroup() as tasks:
                 heavy = [{"username": f"u{n}", "hashed_password": "!"} for n in range(100)]
