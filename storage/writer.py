@@ -85,6 +85,11 @@ class Writer:
         return self._diary.trouble or self._committing.trouble
 
     @property
+    def pending(self) -> int:
+        """Calls of which something is not in the database yet."""
+        return self._backlog.pending
+
+    @property
     def backlog(self) -> Backlog:
         """What waits to be written."""
         return self._backlog
