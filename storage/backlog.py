@@ -31,10 +31,18 @@ def size_of(kept: Kept | None) -> int:
 
 
 class Backlog:
-    """`wake` is called when there is something new to write. `applied` is the last frame that is in the database."""
+    """`wake` is called when there is something new to write; `stretch` as for `Intake`. `applied` is the last frame
+    that is in the database.
+    """
 
     def __init__(
-        self, diary: Diary, settings: RecordingSettings, metrics: StorageMetrics, wake: Callable[[], None]
+        self,
+        diary: Diary,
+        settings: RecordingSettings,
+        metrics: StorageMetrics,
+        wake: Callable[[], None],
+        *,
+        stretch: int = 1,
     ) -> None:
         self.applied = 0
         self._newest = 0
@@ -42,7 +50,7 @@ class Backlog:
         self._settings = settings
         self._metrics = metrics
         self._wake = wake
-        self._intake = Intake(settings)
+        self._intake = Intake(settings, stretch=stretch)
         self._playback = Playback(self._intake)
         self._batch: Batch | None = None
         self._calls = self._bytes = 0

@@ -17,6 +17,8 @@ from weakref import WeakSet
 import aiosqlite
 from sqlalchemy import Connection
 
+from storage.cursors import Cursor
+
 BUSY_SECONDS = 5.0
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
@@ -39,6 +41,10 @@ class _Driver(aiosqlite.Connection):
     """
 
     stopped = False
+
+    def cursor(self) -> Cursor:  # type: ignore[override]
+        """One that needs its thread once for a statement."""
+        return Cursor(self._conn, self._execute)
 
     def stop(self) -> asyncio.Future[Any] | None:
         if self.stopped:

@@ -14,11 +14,13 @@ from storage.settings import RecordingSettings
 
 class Intake:
     """A queue of frames that is emptied batch by batch; `low` is the frame that is in the database already, and
-    `last_seq` the last call that was started by then.
+    `last_seq` the last call that was started by then. While more waits than a batch holds, one may hold `stretch` times
+    as much.
     """
 
-    def __init__(self, settings: RecordingSettings, low: int = 0, last_seq: int = 0) -> None:
+    def __init__(self, settings: RecordingSettings, low: int = 0, last_seq: int = 0, *, stretch: int = 1) -> None:
         self._settings = settings
+        self._stretch = stretch
         self._frames: deque[Frame] = deque()
         self._bytes = 0
         self._taken, self._last_seq = low, last_seq
@@ -47,12 +49,13 @@ class Intake:
         self.accepted = max(self.accepted, number)
 
     def take(self) -> Batch:
-        """The next batch: at most `batch_rows` calls and `batch_bytes` bytes, but at least one frame."""
+        """The next batch: at most `batch_rows` calls and `batch_bytes` bytes, stretched, but at least one frame."""
         frames, calls, size = list[Frame](), set[int](), 0
+        most_rows, most_bytes = self._stretch * self._settings.batch_rows, self._stretch * self._settings.batch_bytes
         while self._frames:
             frame = self._frames[0]
-            is_one_more = frame.entry.seq not in calls and len(calls) == self._settings.batch_rows
-            if frames and (is_one_more or size + frame.size > self._settings.batch_bytes):
+            is_one_more = frame.entry.seq not in calls and len(calls) == most_rows
+            if frames and (is_one_more or size + frame.size > most_bytes):
                 break
             frames.append(self._frames.popleft())
             calls.add(frame.entry.seq)

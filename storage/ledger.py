@@ -21,6 +21,7 @@ from storage.database import Database
 from storage.errors import DatabaseDisconnected
 from storage.journals import JournalRow
 from storage.links import Links
+from storage.many import Many
 from storage.payloads import refused
 from storage.preparation import Preparation
 from storage.records import Outcome, RecordState
@@ -36,7 +37,7 @@ Words = Callable[[str], str]
 """Hides the secrets within words."""
 
 
-STRIDE = 50
+STRIDE = 100
 """Rows written in one statement: while it is put together, a few milliseconds, the event loop waits."""
 
 PATIENCE = 2
@@ -54,8 +55,8 @@ class Ledger:
         self._preparation = preparation
         self._words = words
         self._links = Links(db)
-        self._calls = ranked(db.dialect, server_calls, KEY, "record_state", kept=UNWRITTEN)
-        self._payloads = once(db.dialect, server_call_payloads)
+        self._calls = Many(ranked(db.dialect, server_calls, KEY, "record_state", kept=UNWRITTEN))
+        self._payloads = Many(once(db.dialect, server_call_payloads))
 
     async def commit(self, batch: Batch) -> None:
         """Write `batch`. Raises `DatabaseUnavailable` when it may be run again later, and any of `REFUSALS` when the
@@ -162,10 +163,8 @@ class Ledger:
             started, sides = item.entry.started, _sides(item)
             bodies += exact_bytes(started.call_uid, sides)
             rows.append({**self._row(item, sides, link), "updated_at": now})
-        if rows:
-            await connection.execute(self._calls, rows)
-        if bodies:
-            await connection.execute(self._payloads, bodies)
+        await self._calls.write(connection, rows)
+        await self._payloads.write(connection, bodies)
 
     def _row(self, item: Item, sides: Sides, link: Linked) -> dict[str, Any]:
         entry = item.entry

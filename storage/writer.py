@@ -43,6 +43,10 @@ log = logging.getLogger(__name__)
 UNREADABLE = 1.0
 """Seconds until a journal that could not be read is tried again."""
 
+STRETCH = 5
+"""Batches that are one for the embedded database when it is behind: there a transaction costs by its statements, each
+of which waits for a thread, and nobody else waits for its end."""
+
 DIRECTLY = 2.0
 """Seconds for the row of a call whose end the journal did not take."""
 
@@ -69,7 +73,8 @@ class Writer:
         row = JournalRow(diary.id, replica_id, datetime.now(UTC))
         self._ledger = Ledger(db, row, Preparation(settings), keeping.words)
         self._wake, self._settled = asyncio.Event(), asyncio.Event()
-        self._backlog = Backlog(diary, settings, metrics, self._wake.set)
+        stretch = STRETCH if db.dialect == "sqlite" else 1
+        self._backlog = Backlog(diary, settings, metrics, self._wake.set, stretch=stretch)
         self._committing = Committing(self._ledger, metrics, lambda: self._backlog.lag, patience)
         self._replay = Replay(diary, settings, self._committing, metrics)
         self._under_way: dict[CallUid, tuple[Started, Kept, int]] = {}

@@ -223,6 +223,8 @@ class Journal:
                 return  # there is room enough for now
 
     def _fits(self, size: int, reserved: int) -> bool:
+        if self._segments[self._current].room - END_BYTES - size >= reserved:
+            return True  # as almost always
         places = tuple(self._segments)[self._current :]
         at = next((index for index, segment in enumerate(places) if segment.room >= size), None)
         if at is None:
