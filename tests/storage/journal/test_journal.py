@@ -230,3 +230,19 @@ def test_a_process_that_is_killed_leaves_all_that_was_taken(tmp_path: Path) -> N
 def test_an_end_without_its_payload_fits_into_what_is_set_aside(tmp_path: Path) -> None:
     long = ended(opened(), 9_000, error_message="\U0001f600" * 9_000, reason="r" * 9_000)
     assert len(bodies.encode(bare(long))) < END_BYTES - 64
+
+
+def test_one_that_cannot_be_read_keeps_none_back_and_is_taken_once_it_can(tmp_path: Path) -> None:
+    for _ in range(2):
+        here = journal(tmp_path)
+        here.started(opened())
+        here.close()
+    first, second = sorted(tmp_path.glob("?" * 16))
+    unreadable = first / "ffffffffffffffff.seg"
+    unreadable.mkdir()
+    for _ in range(2):
+        found = list(abandoned(tmp_path))
+        assert [each.path for each in found] == [second]
+        found[0].release()
+    unreadable.rmdir()
+    assert [each.path for each in abandoned(tmp_path)] == [first, second]
