@@ -246,3 +246,19 @@ def test_one_that_cannot_be_read_keeps_none_back_and_is_taken_once_it_can(tmp_pa
         found[0].release()
     unreadable.rmdir()
     assert [each.path for each in abandoned(tmp_path)] == [first, second]
+
+
+def test_damage_where_a_reading_stops_is_told_once(tmp_path: Path) -> None:
+    here = journal(tmp_path)
+    calls = [opened(500) for _ in range(3)]
+    for call in calls:
+        here.started(call)
+    here.close()
+    (segment,) = here.path.glob("*.seg")
+    text = segment.read_bytes()
+    segment.write_bytes(text.replace(b"q" * 500, b"Q" * 500, 2).replace(b"Q" * 500, b"q" * 500, 1))
+    (left,) = abandoned(tmp_path)
+    first = left.read(0, 1)
+    second = left.read(first[-1].number, 1)
+    assert [frame.number for frame in (*first, *second)] == [1, 3]
+    assert left.damaged == 1
