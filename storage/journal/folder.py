@@ -136,11 +136,19 @@ def synced(directory: Path) -> None:
 
 
 def abandoned(directory: Path) -> Iterator[Abandoned]:
-    """The journals in `directory` that nobody has, each taken. Raises `OSError`."""
+    """The journals in `directory` that nobody has, each taken; one that cannot be read keeps none of the others back.
+    Raises `OSError` when `directory` cannot be read.
+    """
     for path in sorted(directory.iterdir()) if directory.exists() else ():
         if (journal_id := _id_of(path)) is None or (lock := _taken(path)) is None:
             continue
-        yield Abandoned(path, journal_id, lock)
+        try:
+            journal = Abandoned(path, journal_id, lock)
+        except OSError as error:  # let go of, or it would count as alive for as long as we are
+            os.close(lock)
+            log.error("the journal in %s cannot be read, and waits: %s", path, error)
+            continue
+        yield journal
 
 
 def known(directory: Path) -> frozenset[int]:

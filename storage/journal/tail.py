@@ -34,6 +34,7 @@ class Tail:
         self._segment: Readable | None = None
         self._at = SEGMENT_BYTES
         self._number = 0
+        self._told: dict[Readable, int] = {}  # how far into a segment its damage was told
 
     def read(self, segments: Sequence[Readable], after: int, most: int) -> list[Frame]:
         """The frames that follow the number `after` in `segments`, of `most` bytes together, but one at least if there
@@ -45,7 +46,9 @@ class Tail:
             text = segment.read(start, max(0, segment.end - start))
             for part in scan(self._journal_id, text):
                 if isinstance(part, Damage):
-                    if self._damaged is not None:
+                    end = start + part.end
+                    if self._damaged is not None and end > self._told.get(segment, 0):
+                        self._told[segment] = end
                         self._damaged(text[part.start : part.end], part)
                 elif part.number > after:
                     if found and size + part.size > most:

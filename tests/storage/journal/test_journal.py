@@ -247,3 +247,35 @@ def test_a_process_that_is_killed_leaves_all_that_was_taken(tmp_path: Path) -> N
 def test_an_end_without_its_payload_fits_into_what_is_set_aside(tmp_path: Path) -> None:
     long = ended(opened(), 9_000, error_message="\U0001f600" * 9_000, reason="r" * 9_000)
     assert len(bodies.encode(bare(long))) < END_BYTES - 64
+
+
+def test_one_that_cannot_be_read_keeps_none_back_and_is_taken_once_it_can(tmp_path: Path) -> None:
+    for _ in range(2):
+        here = journal(tmp_path)
+        here.started(opened())
+        here.close()
+    first, second = sorted(tmp_path.glob("?" * 16))
+    unreadable = first / "ffffffffffffffff.seg"
+    unreadable.mkdir()
+    for _ in range(2):
+        found = list(abandoned(tmp_path))
+        assert [each.path for each in found] == [second]
+        found[0].release()
+    unreadable.rmdir()
+    assert [each.path for each in abandoned(tmp_path)] == [first, second]
+
+
+def test_damage_where_a_reading_stops_is_told_once(tmp_path: Path) -> None:
+    here = journal(tmp_path)
+    calls = [opened(500) for _ in range(3)]
+    for call in calls:
+        here.started(call)
+    here.close()
+    (segment,) = here.path.glob("*.seg")
+    text = segment.read_bytes()
+    segment.write_bytes(text.replace(b"q" * 500, b"Q" * 500, 2).replace(b"Q" * 500, b"q" * 500, 1))
+    (left,) = abandoned(tmp_path)
+    first = left.read(0, 1)
+    second = left.read(first[-1].number, 1)
+    assert [frame.number for frame in (*first, *second)] == [1, 3]
+    assert left.damaged == 1
