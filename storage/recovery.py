@@ -81,12 +81,18 @@ class Recovery:
         """Bring all that is left into the database; waits for the database as long as it takes."""
         try:
             for journal in abandoned(self._directory):
-                try:
-                    await self._adopted(journal)
-                finally:
-                    journal.release()
+                await self._taken(journal)
+        except OSError as error:
+            log.error("the journals that were left behind cannot be read: %s", error)
+
+    async def _taken(self, journal: Abandoned) -> None:
+        """Bring it into the database; one that cannot be read waits for the next look, and keeps no other back."""
+        try:
+            await self._adopted(journal)
         except (OSError, JournalFailed) as error:
             log.error("a journal that was left behind cannot be read: %s", error)
+        finally:
+            journal.release()
 
     async def _adopted(self, journal: Abandoned) -> None:
         if journal.applied is not None and not await self._is_lost(journal, journal.applied):

@@ -12,10 +12,11 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from storage.errors import JournalFailed
-from storage.journal.frames import SEGMENT_BYTES, Damage, Frame, decode_header
+from storage.journal.frames import SEGMENT_BYTES, Damage, Frame, decode_header, scan
 from storage.journal.segment import SUFFIX
 from storage.journal.tail import Tail
 
@@ -96,12 +97,15 @@ class Abandoned:
             self._lock = -1
 
     def _is_whole(self, file: Path) -> bool:
-        """Whether the segment begins as one of this journal; one whose process ended before that holds nothing."""
+        """Whether the segment is one of this journal; one whose process ended while it was made holds nothing."""
         with file.open("rb") as opened:
             first = opened.read(SEGMENT_BYTES)
             header = decode_header(first)
             rest = b"" if header is not None else opened.read()
         if header is not None and header.journal_id == self.id:
+            return True
+        if header is None and any(isinstance(part, Frame) for part in scan(self.id, rest)):
+            self._put_aside(file.name, first)
             return True
         if first.strip(b"\0") or rest.strip(b"\0"):
             self._put_aside(file.name, first + rest)
@@ -110,7 +114,8 @@ class Abandoned:
     def _keep_apart(self, text: bytes, damage: Damage) -> None:
         if damage.torn:
             return  # the last thing its process did, which it told nobody
-        self._put_aside(f"{self.damaged}.bytes", text)
+        kept = self.path / QUARANTINE
+        self._put_aside(next(name for n in count() if not (kept / (name := f"{n}.bytes")).exists()), text)
 
     def _put_aside(self, name: str, text: bytes) -> None:
         self.damaged += 1
@@ -118,7 +123,8 @@ class Abandoned:
         with suppress(OSError):
             folder.mkdir(mode=0o700, exist_ok=True)
             (folder / name).write_bytes(text)
-        log.error("%d bytes of the journal in %s are damaged; they are kept in %s", len(text), self.path, folder)
+        kept = f"they are kept in {folder}" if (folder / name).exists() else f"{folder} does not take them"
+        log.error("%d bytes of the journal in %s are damaged; %s", len(text), self.path, kept)
 
 
 def name_of(journal_id: int) -> str:

@@ -36,8 +36,11 @@ def replica_id(directory: Path) -> str:
 
 def _make(path: Path) -> None:
     """In one step, so that of two processes that start together both read the same."""
-    made = path.with_name(f"{NAME}.{os.getpid()}")
-    made.write_text(uuid.uuid4().hex + "\n", "ascii")
+    made = path.with_name(f"{NAME}.{uuid.uuid4().hex}")
+    with made.open("x", encoding="ascii") as file:
+        file.write(uuid.uuid4().hex + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     made.chmod(0o600)
     try:
         os.link(made, path)

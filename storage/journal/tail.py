@@ -7,6 +7,8 @@ what is damaged is told, and skipped.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from storage.journal.frames import SEGMENT_BYTES, Damage, Frame, scan
@@ -41,22 +43,31 @@ class Tail:
         is any. Raises `OSError`.
         """
         found, size = list[Frame](), 0
+        held: Callable[[], None] | None = None  # a torn end is damage after all once something was written behind it
         for segment in segments[self._place(segments, after) :]:
             start = self._at if segment is self._segment else SEGMENT_BYTES
             text = segment.read(start, max(0, segment.end - start))
             for part in scan(self._journal_id, text):
                 if isinstance(part, Damage):
-                    end = start + part.end
-                    if self._damaged is not None and end > self._told.get(segment, 0):
-                        self._told[segment] = end
-                        self._damaged(text[part.start : part.end], part)
+                    held = partial(self._tell, segment, start + part.end, text[part.start : part.end], part)
+                    if not part.torn:
+                        held()
+                        held = None
                 elif part.number > after:
                     if found and size + part.size > most:
                         return found
+                    if held is not None:
+                        held()
+                        held = None
                     found.append(part)
                     size += part.size
                     self._segment, self._at, self._number = segment, start + part.at + part.size, part.number
         return found
+
+    def _tell(self, segment: Readable, end: int, text: bytes, damage: Damage) -> None:
+        if self._damaged is not None and end > self._told.get(segment, 0):
+            self._told[segment] = end
+            self._damaged(text, replace(damage, torn=False))
 
     def read_up_to(self, segments: Sequence[Readable]) -> list[int]:
         """Of each of `segments`, all of which were read, the byte behind its last frame."""

@@ -17,8 +17,8 @@ import pytest
 from storage.errors import JournalFailed, JournalFull, JournalUnusable
 from storage.journal import bodies
 from storage.journal.bodies import Ended, Opened
-from storage.journal.folder import abandoned
-from storage.journal.frames import Type
+from storage.journal.folder import Abandoned, abandoned
+from storage.journal.frames import Frame, Type
 from storage.journal.journal import END_BYTES, Journal, bare
 from tests.storage.journal.support import Disk, ended, journal, opened
 
@@ -271,7 +271,7 @@ def test_damage_where_a_reading_stops_is_told_once(tmp_path: Path) -> None:
     for call in calls:
         here.started(call)
     here.close()
-    (segment,) = here.path.glob("*.seg")
+    segment = min(here.path.glob("*.seg"))
     text = segment.read_bytes()
     segment.write_bytes(text.replace(b"q" * 500, b"Q" * 500, 2).replace(b"Q" * 500, b"q" * 500, 1))
     (left,) = abandoned(tmp_path)
@@ -279,3 +279,45 @@ def test_damage_where_a_reading_stops_is_told_once(tmp_path: Path) -> None:
     second = left.read(first[-1].number, 1)
     assert [frame.number for frame in (*first, *second)] == [1, 3]
     assert left.damaged == 1
+
+
+@pytest.mark.parametrize("where", ["header", "last frame"])
+def test_damage_in_an_earlier_segment_costs_its_own_frame_alone_and_is_counted(tmp_path: Path, where: str) -> None:
+    here, calls = journal(tmp_path), [opened(20_000) for _ in range(9)]
+    for call in calls:
+        here.started(call)
+    first, here_last = min(here.path.glob("*.seg")), here._segments[0].end
+    here.close()
+    text = bytearray(first.read_bytes())
+    text[5 if where == "header" else here_last - 10] ^= 1
+    first.write_bytes(text)
+    (found,) = abandoned(tmp_path)
+    numbers = [frame.number for frame in frames_of(found)]
+    found.release()
+    lost = 0 if where == "header" else 1
+    assert (len(numbers), found.damaged) == (9 - lost, 1)
+    assert len(list(found.path.glob("quarantine/*"))) == 1
+
+
+def frames_of(found: Abandoned) -> list[Frame]:
+    frames = list[Frame]()
+    while some := found.read(frames[-1].number if frames else 0, 30_000):
+        frames += some
+    return frames
+
+
+def test_every_cut_of_the_last_frame_costs_that_one_alone(tmp_path: Path) -> None:
+    here, calls = journal(tmp_path), [opened(40) for _ in range(3)]
+    for call in calls:
+        here.started(call)
+    segment, end, last = min(here.path.glob("*.seg")), here._segments[0].end, here._open[calls[-1].started.call_uid]
+    here.close()
+    whole = segment.read_bytes()
+    for cut in range(last.at, end):
+        if not whole[cut:end].strip(b"\0"):
+            continue  # nothing is missing
+        segment.write_bytes(whole[:cut] + bytes(len(whole) - cut))
+        (found,) = abandoned(tmp_path)
+        assert [frame.number for frame in frames_of(found)] == [1, 2]
+        assert found.damaged == 0
+        found.release()
